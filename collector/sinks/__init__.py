@@ -1,0 +1,5 @@
+"""The built-in sinks: `type:` in the configuration to where its plugin stands."""
+
+BUILTIN = {
+    "file": "collector.sinks.file:PLUGIN",
+}

@@ -1,0 +1,110 @@
+"""What a sink module offers: the `Sink` protocol, batches, receipts, its plugin description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pydantic import BaseModel
+
+from collector.clock import Clock
+from collector.model import Event
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How much a sink takes at once; one event over `max_bytes` goes as a batch of its own.
+
+    `max_destinations`: distinct rendered values of the sink's template in one batch (file: open files), None: any.
+    """
+
+    max_events: int = 500
+    max_bytes: int = 1 << 20
+    max_destinations: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive events of the log, routed and formatted for one destination of a sink.
+
+    `payloads[i]` is `events[i]` in the sink's format, one line without its line end, never empty.
+    `destination` is the rendered template of sinks that keep a cursor per value, "" where there is one cursor.
+    """
+
+    destination: str
+    events: Sequence[Event]
+    payloads: Sequence[bytes]
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a batch. Every position in neither `rejected` nor `deferred` is durably accepted.
+
+    `rejected`: positions whose content will never be accepted, with the receiver's own reason (dead letters).
+    `deferred`: not yet; sent again, alone. `retry_after`: seconds to wait before that.
+    `state`: at most 64 KiB, stored with the cursor and handed to `open` next time; None leaves it as it was.
+    """
+
+    rejected: Mapping[int, str] = field(default_factory=dict)
+    deferred: frozenset[int] = frozenset()
+    retry_after: float | None = None
+    state: bytes | None = None
+
+
+class Sink(Protocol):
+    """One receiver, opened. The delivery loop owns it: one batch at a time unless `max_in_flight` says otherwise.
+
+    After `deliver` or `prepare` raised, the loop closes the sink and opens it again from the stored state.
+    """
+
+    limits: BatchLimits
+    max_in_flight: int
+
+    async def prepare(self, batch: Batch) -> bytes | None:
+        """State to store, with the cursor unmoved, before `deliver` touches anything; None: nothing to store."""
+        ...
+
+    async def deliver(self, batch: Batch) -> Receipt:
+        """Hand the batch over; returns only when what the receipt says is certain.
+
+        Raises:
+            SinkUnavailable: nothing is certain; the same events will come again.
+            SinkDenied: the receiver refuses us as such; the sink is held until a probe or a reload.
+        """
+        ...
+
+    async def probe(self) -> None:
+        """Find out, by what can double nothing, whether the receiver would take events now.
+
+        Raises:
+            SinkError: it would not, and why.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What the engine hands to a sink when it opens it."""
+
+    name: str
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class SinkPlugin:
+    """One kind of sink: everything the engine needs to know of it, at the end of its module as `PLUGIN`.
+
+    `config` is the pydantic model of a `sinks:` entry (a subclass of `collector.sinks.config.SinkConfig`).
+    `open(config, context, state)` gives the running sink; `state` is what its last receipt or `prepare` stored.
+    `destination_key` names the config key whose template has a cursor per rendered value, None for one cursor.
+    """
+
+    config: type[BaseModel]
+    open: Callable[[BaseModel, SinkContext, bytes | None], AbstractAsyncContextManager[Sink]]
+    default_format: str = "json"
+    destination_key: str | None = None

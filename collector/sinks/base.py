@@ -65,6 +65,14 @@ class Sink(Protocol):
     limits: BatchLimits
     max_in_flight: int
 
+    def partition(self, event: Event) -> str:
+        """The part of the receiver this event goes to (file: the file); a batch ends before one too many of them.
+
+        A pure function of the event, cheap enough to ask for each. "" from every sink without
+        `limits.max_destinations`.
+        """
+        ...
+
     async def prepare(self, batch: Batch) -> bytes | None:
         """State to store, with the cursor unmoved, before `deliver` touches anything; None: nothing to store."""
         ...
@@ -101,6 +109,7 @@ class SinkPlugin:
 
     `config` is the pydantic model of a `sinks:` entry (a subclass of `collector.sinks.config.SinkConfig`).
     `open(config, context, state)` gives the running sink; `state` is what its last receipt or `prepare` stored.
+    Entering it may raise `SinkError`, with the same meaning as from `deliver`.
     `destination_key` names the config key whose template has a cursor per rendered value, None for one cursor.
     """
 

@@ -1,0 +1,61 @@
+"""What holds for every test: no setting of the process outlives a test, a test does not hold up its loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+# A callback that computes for longer than this keeps everybody else from running. Computing time, since on a busy
+# machine a callback may take any time on the wall; blocking in the kernel is caught at the second, higher, limit.
+_MAX_CPU_SECONDS = 0.25
+_MAX_WALL_SECONDS = 2.0
+
+
+@pytest.fixture(autouse=True)
+def process_settings_restored() -> Iterator[None]:
+    """Undo what setting up logging changes in the process."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+    configuration = structlog.get_config()
+    yield
+    root.handlers, root.level = handlers, level
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+    logging.captureWarnings(capture=False)
+    structlog.configure(**configuration)
+    structlog.contextvars.clear_contextvars()
+
+
+@pytest.fixture(autouse=True)
+def loop_not_held_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a unit test one of whose callbacks holds up the loop; run it in asyncio's debug mode."""
+    if not _is_unit_test(request):
+        yield
+        return
+    monkeypatch.setitem(os.environ, "PYTHONASYNCIODEBUG", "1")
+    slow: list[str] = []
+    run = asyncio.Handle._run
+
+    def timed(handle: asyncio.Handle) -> None:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        run(handle)
+        wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
+        if cpu > _MAX_CPU_SECONDS or wall > _MAX_WALL_SECONDS:
+            slow.append(f"{handle!r} took {wall:.2f} s, computing for {cpu:.2f} s")
+
+    monkeypatch.setattr(asyncio.Handle, "_run", timed)
+    yield
+    if slow:
+        pytest.fail("callbacks held up the loop:\n" + "\n".join(slow))
+
+
+def _is_unit_test(request: pytest.FixtureRequest) -> bool:
+    return "unit" in request.node.path.relative_to(request.config.rootpath).parts

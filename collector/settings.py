@@ -75,9 +75,14 @@ def parse_proxy(text: str) -> str:
     return f"{url.scheme}://{userinfo}{at}{host}"
 
 
-def passwords_in(url: str | None) -> set[str]:
-    """The password inside a URL, as written."""
-    password = urlsplit(url).password if url else None
+def passwords_in(text: str) -> set[str]:
+    """The password inside a URL, as written; nothing for any other text."""
+    if "://" not in text or "@" not in text:
+        return set()
+    try:
+        password = urlsplit(text).password
+    except ValueError:
+        return set()
     return {password} if password else set()
 
 

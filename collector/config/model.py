@@ -1,0 +1,158 @@
+"""The configuration as the program sees it: checked, complete, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote
+
+from pydantic import BaseModel, Field, PrivateAttr, SecretStr, SerializeAsAny, StringConstraints, field_validator
+
+from collector.settings import Name, Settings, passwords_in
+from collector.sinks.config import SinkConfig
+from collector.sources.config import SourceConfig
+from collector.units import PositiveDuration, Size
+
+_MEBIBYTE = 1 << 20
+
+LabelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
+
+
+class StateConfig(Settings):
+    """Where the durable log lives, how much it may hold and for how long."""
+
+    path: Path = Field(default=Path("/var/lib/collector/collector.db"), json_schema_extra={"path": True})
+    """The SQLite file; one daemon each."""
+
+    remember_ids: PositiveDuration = timedelta(days=30)
+    """How long an id is known after it was first seen; at least twice the largest sweep window."""
+
+    keep_delivered: PositiveDuration = timedelta(days=7)
+    """How long delivered pages stay for replay, as long as there is room; not longer than remember_ids."""
+
+    max_size: Size = 10 << 30
+    """The log, its journal and the dead letters together; at least 1MiB."""
+
+    @field_validator("max_size")
+    @classmethod
+    def _holds_something(cls, value: int) -> int:
+        if value < _MEBIBYTE:
+            raise ValueError("must be at least 1MiB")
+        return value
+
+
+class AdminConfig(Settings):
+    """How the running daemon is watched and told things."""
+
+    listen: str | None = "127.0.0.1:9650"
+    """`host:port` of the status page, /metrics, /livez and /readyz; null: off."""
+
+    control: Path = Field(default=Path("collector.sock"), json_schema_extra={"path": True})
+    """Unix socket of the operator commands, mode 0600; default: beside the state."""
+
+    @field_validator("listen")
+    @classmethod
+    def _listen_parses(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_listen(value)
+        return value
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port of `listen`, None when it is off. Port 0: any free one."""
+        return None if self.listen is None else parse_listen(self.listen)
+
+
+class LoggingConfig(Settings):
+    """What the daemon says about itself, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important messages to write."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+    """auto: console on a terminal, JSON otherwise."""
+
+
+class TenantConfig(Settings):
+    """One customer: whose events they are."""
+
+    labels: dict[LabelName, str] = Field(default_factory=dict)
+    """Put on every event of this tenant."""
+
+    organizations: dict[str, Name] = Field(default_factory=dict)
+    """Vendor's organization id to the tenant name to put on its events, for partner credentials; others keep ours."""
+
+    sources: tuple[SerializeAsAny[SourceConfig], ...] = ()
+    """The accounts to read; at least one."""
+
+    renamed_from: Name | None = None
+    """The name under which the state knows this tenant."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every tenant name that events of this tenant may carry, without the tenant's own."""
+        return frozenset(self.organizations.values())
+
+
+class Config(Settings):
+    """Everything that was configured. Paths are absolute; every name, reference and default is resolved."""
+
+    path: Path
+    """The file it was read from."""
+
+    state: StateConfig
+    admin: AdminConfig
+    logging: LoggingConfig
+    tenants: dict[str, TenantConfig]
+    sinks: dict[str, SerializeAsAny[SinkConfig]]
+    warnings: tuple[str, ...] = ()
+    """What is legal but should be known, one line each with file, line and key."""
+
+    _referenced: frozenset[str] = PrivateAttr(default=frozenset())
+
+    def secret_values(self) -> set[str]:
+        """Every text that must never be shown: secrets, what files and credentials gave, passwords inside URLs."""
+        return set(self._referenced).union(*_secrets_in(self.tenants), *_secrets_in(self.sinks))
+
+    def with_referenced(self, secrets: frozenset[str]) -> Config:
+        """The same, knowing also these texts as secret."""
+        copy = self.model_copy()
+        copy._referenced = secrets  # noqa: SLF001 -- our own copy
+        return copy
+
+    def max_backlog(self, sink: str) -> int:
+        """Undelivered bytes at which that sink pauses its feeds."""
+        own = self.sinks[sink].max_backlog
+        return self.state.max_size // 4 if own is None else own
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Split `host:port`, `[v6]:port`.
+
+    Raises:
+        ValueError: it is none; `0.0.0.0` must be said where it is meant.
+    """
+    host, _, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
+        raise ValueError("must be host:port such as 127.0.0.1:9650, 0.0.0.0:9650 or [::1]:9650, or null for off")
+    return host.strip("[]") if bracketed else host, int(port)
+
+
+def _secrets_in(value: Any) -> Iterator[set[str]]:
+    if isinstance(value, SecretStr):
+        yield {value.get_secret_value()}
+    elif isinstance(value, str):
+        passwords = passwords_in(value)
+        yield passwords | {unquote(password) for password in passwords}
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for child in value.values():
+            yield from _secrets_in(child)
+    elif isinstance(value, tuple | list):
+        for child in value:
+            yield from _secrets_in(child)

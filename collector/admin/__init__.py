@@ -1,0 +1,1 @@
+"""How people and machines watch the running daemon and tell it things."""

@@ -46,8 +46,8 @@ _BY_KIND: tuple[tuple[Value, str], ...] = (
         (
             "size containerSize prevalence reputation accessFlags targetPrevalence targetReputation parentPrevalence "
             "parentReputation vaultId processId process-id systemDataRecordId systemDataProcessId items "
-            "processOperations registryOperations daysFromLastUpdate readableIncidentId itemSize unsafeUrlCount unsafeAttachmentCount "
-            "recommendationId remediationEffort totalAssets totalFindings"
+            "processOperations registryOperations daysFromLastUpdate readableIncidentId itemSize "
+            "unsafeUrlCount unsafeAttachmentCount recommendationId remediationEffort totalAssets totalFindings"
         ),
     ),
     (

@@ -126,13 +126,20 @@ class Cloud:
         shelf.reveal(self.time.now_ms())
         return shelf
 
-    def report(self, client_ids: Iterable[str] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    def counts(self) -> dict[str, int]:
+        """Events by now: `Ledger.counts`."""
+        self.catch_up()
+        return self.ledger.counts(self.time.now_ms())
+
+    def report(
+        self, client_ids: Iterable[str] | None = None, *, hashes: bool = True
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every event visible by now with its history, of what those credentials see or of all: `Ledger.report`."""
         self.catch_up()
         organization_ids: frozenset[str] | None = None
         if client_ids is not None:
             organization_ids = frozenset().union(*(self.accounts[name].organization_ids for name in client_ids))
-        return self.ledger.report(self.time.now_ms(), organization_ids)
+        return self.ledger.report(self.time.now_ms(), organization_ids, hashes=hashes)
 
     def drip(self, drip: Drip | None) -> None:
         """Begin to make live events, or with None end it."""

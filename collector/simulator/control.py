@@ -2,8 +2,8 @@
 
 | request | does |
 |---|---|
-| `GET state` | counters: requests, violations, broken, refused, faults_served, most_in_window, logins, vendor_now |
-| `GET ledger[?client_id=…]` | one JSON line per visible event: `Ledger.report` with `id`, bytes as base64 |
+| `GET state` | counters: requests, violations, broken, refused, faults_served, most_in_window, logins, events, vendor_now |
+| `GET ledger[?client_id=…][&hashes=0]` | one JSON line per visible event: `Ledger.report` with `id`, bytes as base64 |
 | `POST fill` | `{count, start, end, seed?, mix?}`: generate events; answers `{ids}` |
 | `POST tie` | `{count, at, seed?}`: that many events in one millisecond; answers `{ids}` |
 | `POST events` | `{events: [{id, raw (base64), stamp, visible_at?, organization_id, engine?, ...}]}`: add these |
@@ -80,6 +80,7 @@ class Control:
             "refused": dict(self._rules.refused),
             "faults_served": dict(self._faults.served),
             "logins": dict(self._logins.granted),
+            "events": self._cloud.counts(),
             "vendor_now": rfc3339(self._cloud.time.now_ms()),
         }
 
@@ -88,9 +89,10 @@ class Control:
 
     async def _ledger(self, request: web.Request) -> web.StreamResponse:
         client_ids = request.query.getall("client_id", None)
+        hashes = request.query.get("hashes") != "0"
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
-        for key, entry in self._cloud.report(client_ids):
+        for key, entry in self._cloud.report(client_ids, hashes=hashes):
             versions = [_base64(raw) for raw in entry["versions"]]
             line = {"id": key, **entry, "raw": _base64(entry["raw"]), "versions": versions}
             await response.write(orjson.dumps(line) + b"\n")

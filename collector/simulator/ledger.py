@@ -54,14 +54,20 @@ class Ledger:
         """
         return self._entries[key].versions[-1]
 
+    def counts(self, now_ms: int) -> dict[str, int]:
+        """How many events are visible by `now_ms`; how many of them were served; answers' items in all."""
+        visible = [entry for entry in self._entries.values() if entry.versions[0].visible_ms <= now_ms]
+        served = [entry.times for entry in visible if entry.times]
+        return {"visible": len(visible), "served": len(served), "items": sum(served)}
+
     def report(
-        self, now_ms: int, organization_ids: frozenset[str] | None = None
+        self, now_ms: int, organization_ids: frozenset[str] | None = None, *, hashes: bool = True
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Id and history of each event visible by `now_ms`, of those organizations or of all.
 
         `raw` is what was first served, or the first version where none was; `versions` are the bytes of every
         version visible by now: a reader of the API may have got any of them first. `sha256` names the content less
-        the fields that may change. Times are RFC 3339, vendor time.
+        the fields that may change; without `hashes` it is left out, which is ten times as quick. Times are RFC 3339, vendor time.
         """
         for key, entry in self._entries.items():
             visible = [event for event in entry.versions if event.visible_ms <= now_ms]
@@ -78,7 +84,7 @@ class Ledger:
                     "first_served_at": None if entry.first_served_ms is None else rfc3339(entry.first_served_ms),
                     "times": entry.times,
                     "by_client": dict(entry.by_client),
-                    "sha256": canonical_sha256(raw),
+                    **({"sha256": canonical_sha256(raw)} if hashes else {}),
                     "raw": raw,
                     "versions": [event.raw for event in visible],
                     "traits": list(first.traits),

@@ -52,7 +52,7 @@ class EventPages:
         Repeated items take the place of new ones: no page is longer than its limit.
         """
         room = min(3, span.limit - 1)
-        if room and span.after is not None and self._faults.is_on("duplicate_across_pages"):
+        if room and self._faults.is_on("duplicate_across_pages"):
             before = shelf.preceding(span, room)
             if before and self._faults.strikes("duplicate_across_pages", client_id):
                 events, more = shelf.select(replace(span, limit=span.limit - len(before)))

@@ -48,9 +48,6 @@ class Shelf:
         self._positions: list[Position] = []
         self._current: dict[str, VendorEvent] = {}
 
-    def __len__(self) -> int:
-        return len(self._positions)
-
     def put(self, event: VendorEvent) -> None:
         """Lay the event on the shelf; `reveal` brings it into sight."""
         self._count += 1

@@ -87,9 +87,9 @@ class WithSecureSimulator:
         """The most requests of one source address that arrived within any one window."""
         return self.gateway.most_in_window
 
-    def ledger(self, client_ids: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+    def ledger(self, client_ids: Iterable[str] | None = None, *, hashes: bool = True) -> dict[str, dict[str, Any]]:
         """Every event visible by now by id, of those credentials or of all: see `Ledger.report`."""
-        return dict(self.cloud.report(client_ids))
+        return dict(self.cloud.report(client_ids, hashes=hashes))
 
     def app(self) -> web.Application:
         """The vendor's API with the simulator's own control API under `/_sim/`."""

@@ -158,6 +158,14 @@ def test_served_again_it_keeps_id_and_content_but_not_stamp_and_flag() -> None:
             assert b'"acknowledged":false' not in again.raw
 
 
+def test_served_again_without_an_id_nothing_but_stamp_and_flag_differs() -> None:
+    for event in generate(14, 300, START, NOON, mix=Mix(without_id=1.0, legacy=0, hostile=0, harsh=0)):
+        first, again = read(event), json.loads(event.moved(event.stamp_ms + 1, event.stamp_ms + 1).raw)
+
+        changed = {name for name in first if first[name] != again[name]}
+        assert changed == {"acknowledged", "persistenceTimestamp"}
+
+
 def test_canonical_hash_differs_when_content_differs() -> None:
     first, second = generate(13, 2, START, NOON)
 

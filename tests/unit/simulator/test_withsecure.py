@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from collector.simulator import COMPANY, Account, Mix, Organization, WithSecureSimulator
+from collector.simulator import COMPANY, Account, Mix, Organization, WithSecureSimulator, anchors
+from collector.simulator.anchors import AnchorBook
+from collector.simulator.rules import RuleBook
 from tests.unit.simulator.conftest import Connect
 from tests.unit.simulator.reader import AGENT, EVENTS, NOON, TOKEN, Client, SetClock, basic, ids, parameters
 
@@ -65,6 +67,18 @@ async def test_token_form_other_than_the_two_fields_breaks_a_rule(
     assert "x-transaction" not in reply.headers
     assert len(sim.violations) == 1
     assert not sim.logins.granted
+
+
+@pytest.mark.parametrize(("query", "body"), [("?scope=x", b"grant_type=x&scope=y"), ("", b"grant_type")])
+async def test_token_request_with_a_query_string_or_a_malformed_form_is_refused(
+    sim: WithSecureSimulator, client: Client, query: str, body: bytes
+) -> None:
+    reply = await client.send(
+        "POST", TOKEN + query, body=body, Authorization=basic(COMPANY), User_Agent=AGENT, Content_Type=FORM
+    )
+
+    assert reply.status == 400
+    assert len(sim.violations) == 1
 
 
 async def test_token_request_must_be_a_form(sim: WithSecureSimulator, client: Client) -> None:
@@ -158,6 +172,7 @@ async def test_requests_over_the_window_get_429_and_break_a_rule(
     assert after.status == 200
     assert sim.violations == ["more than 3 requests in 60 s"]
     assert sim.most_in_window == 4
+    assert sim.requests == {f"POST {TOKEN}": 1, f"POST {EVENTS}": 4}
 
 
 async def test_unknown_paths_and_the_deprecated_get_are_refused(sim: WithSecureSimulator, client: Client) -> None:
@@ -465,6 +480,19 @@ async def test_anchor_that_was_never_given_out_breaks_a_rule(sim: WithSecureSimu
 
     assert (await client.page(anchor=anchor)).status == 200
     assert only_rule(sim).startswith("anchor that was never given out")
+
+
+def test_memory_of_given_anchors_is_bounded_and_forgotten_ones_break_no_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anchors, "_REMEMBERED", 2)
+    rules = RuleBook()
+    book = AnchorBook(rules)
+
+    for anchor in ("a", "b", "c"):
+        book.gave("client", anchor, (("order", "asc"),))
+    for anchor in ("a", "b", "c"):
+        book.check("client", anchor, (("order", "desc"),))
+
+    assert len(rules.violations) == 2
 
 
 # -- credentials and organizations ----------------------------------------------------------------

@@ -1,8 +1,9 @@
 """What every configuration model is made of: the base class, names, origins.
 
 Two conventions reach the loader through here. A field with `json_schema_extra={"path": True}` holds a path, which is
-relative to the file it stands in (a field of type `str` is a template, one of type `Path` a plain path). A field of
-type `SecretStr` is never shown, and warned about when it is written into the file literally.
+relative to the file it stands in (a field of type `str` is a template, one of type `Path` a plain path);
+`"must_exist": True` besides makes the loader look whether it can be read. A field of type `SecretStr` is never shown,
+and warned about when it is written into the file literally.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def _check_paths(sinks: Mapping[str, SinkConfig], report: Report) -> None:
 
 
 def _check_horizons(tenants: Mapping[str, TenantConfig], state: StateConfig, report: Report) -> None:
-    if state.keep_delivered > state.remember_ids and "keep_delivered" in state.model_fields_set:
+    if state.keep_delivered > state.remember_ids:
         limit = format_duration(state.remember_ids)
         report.add(("state", "keep_delivered"), f"must not be longer than remember_ids ({limit})")
     windows = (

@@ -56,7 +56,7 @@ class _Loader:
         self._defaults: dict[str, Tree] = {}
 
     def load(self) -> Config:
-        state = self._section("state", StateConfig)
+        state = self._state()
         admin = self._admin(state)
         logging = self._section("logging", LoggingConfig)
         self._read_defaults()
@@ -90,6 +90,12 @@ class _Loader:
     def _section(self, name: str, model: type[Section]) -> Section | None:
         value = self._tree.get(name)
         return validate(model, {} if value is None else value, (name,), self._report)
+
+    def _state(self) -> StateConfig | None:
+        state = self._section("state", StateConfig)
+        if state and state.keep_delivered > state.remember_ids and "keep_delivered" not in state.model_fields_set:
+            return state.model_copy(update={"keep_delivered": state.remember_ids})
+        return state
 
     def _admin(self, state: StateConfig | None) -> AdminConfig | None:
         value = self._tree.get("admin") or {}

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from collector.config.model import AdminConfig, LoggingConfig, StateConfig, TenantConfig
 from collector.plugins import Plugins, installed
+from collector.sources.config import SourceConfig
 
 Schema = dict[str, Any]
 Model = type[BaseModel]
@@ -38,6 +39,7 @@ def config_schema(plugins: Plugins | None = None) -> Schema:
     refs, definitions = _definitions([*_SECTIONS, *sources.values(), *sinks.values()])
     for name, model in (*sources.items(), *sinks.items()):
         _require_type(definitions[refs[model]], name)
+    definitions.pop(SourceConfig.__name__, None)  # what a tenant's model knows of its sources
     _fill_tenant(definitions[refs[TenantConfig]], [_ref(refs[model]) for model in sources.values()])
     defaults = {name: f"{refs[model]}Defaults" for name, model in sources.items()}
     definitions |= {defaults[name]: _optional(definitions[refs[model]]) for name, model in sources.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -125,8 +124,8 @@ def _absolute(setting: _Setting, location: Location, report: Report) -> str:
         directory = directory.replace("{", "{{").replace("}", "}}")
     path = os.path.join(directory, setting.value)  # noqa: PTH118 -- a template is no path yet
     if _extra(setting.field).get("must_exist") and not os.access(path, os.R_OK):
-        problem = "can't be read" if Path(path).exists() else "no such file"
-        report.add(location, f"{path}: {problem}")
+        problem = "can't be read" if os.path.exists(path) else "no such file"  # noqa: PTH110 -- likewise
+        report.add(location, problem)
     return path
 
 

@@ -42,9 +42,9 @@ class RateLimitConfig(Settings):
 
 
 class TlsConfig(Settings):
-    """How the vendor's certificate is checked."""
+    """Whom to trust when connecting to the vendor."""
 
-    ca_file: Path | None = Field(default=None, json_schema_extra={"path": True})
+    ca_file: Path | None = Field(default=None, json_schema_extra={"path": True, "must_exist": True})
     """PEM file of the authorities to trust instead of the system's."""
 
     verify: bool = True

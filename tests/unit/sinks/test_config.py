@@ -1,0 +1,58 @@
+"""The keys every sink has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from collector.sinks.config import SinkConfig
+
+
+def test_a_sink_takes_everything_by_default() -> None:
+    sink = SinkConfig.model_validate({"type": "file"})
+
+    assert sink.required
+    assert sink.start_at == "latest"
+    assert sink.max_backlog is None
+    assert sink.route.tenants == ()
+    assert sink.route.min_severity is None
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"heartbeat": "5m"},
+        {"drop_fields": ["user.name"]},
+        {"mask_fields": ["user.name"]},
+        {"route": {"where": "severity == 'low'"}},
+    ],
+)
+def test_what_would_change_the_events_but_does_not_exist_yet_is_an_error(keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="not supported by this version"):
+        SinkConfig.model_validate({"type": "file", **keys})
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"format": "jsn"}, "did you mean json"),
+        ({"heartbeat": "5"}, "bare number"),
+        ({"route": {"tenants": []}}, "must not be empty"),
+        ({"route": {"feeds": ["a", "a"]}}, "a stands here twice"),
+        ({"route": {"min_severity": "severe"}}, "informational"),
+        ({"start_at": "now"}, "latest"),
+        ({"max_backlog": "0B"}, "greater than 0"),
+        ({"colour": "red"}, "Extra inputs"),
+    ],
+)
+def test_what_is_not_allowed_is_refused(keys: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected):
+        SinkConfig.model_validate({"type": "file", **keys})
+
+
+def test_what_is_off_may_be_said_to_be_off() -> None:
+    sink = SinkConfig.model_validate({"type": "file", "heartbeat": None, "route": {"where": None}})
+
+    assert sink.heartbeat is None

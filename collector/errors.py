@@ -79,3 +79,7 @@ class StoreFull(CollectorError):
 
 class StoreError(CollectorError):
     """The state can't be trusted or reached (corruption, I/O error, newer version): end the process."""
+
+
+class StateInUse(StoreError):
+    """Another process holds the state: ask that one, or stop it first."""

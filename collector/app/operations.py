@@ -1,0 +1,249 @@
+"""What operators may ask of the running collector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collector import __version__
+from collector.app.reloading import reload_config
+from collector.errors import CollectorError
+from collector.formats import FORMATS
+from collector.model import Event
+from collector.pipeline.poll_report import SKEW_SECONDS
+from collector.pipeline.status import FeedStatus, SinkStatus
+from collector.store import DeadLetter
+from collector.timestamps import format_utc
+
+if TYPE_CHECKING:
+    from collector.app.engine import Engine
+
+_TAIL_BYTES = 1 << 18
+_MANY = 100_000
+
+
+class EngineOperations:
+    """The operator verbs over a running engine; see `collector.admin.operations.Operations`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def status(self) -> dict[str, Any]:
+        """Everything there is to know, as JSON values."""
+        engine = self._engine
+        usage = await engine.store.usage()
+        recorded: dict[tuple[str, str, str], int] = {}
+        for gap in await engine.store.gaps():
+            key = (gap["tenant"], gap["source"], gap["feed"])
+            recorded[key] = recorded.get(key, 0) + 1
+        reason = engine.gate.everything
+        feeds = sorted(engine.reading.feeds.values(), key=lambda feed: str(feed.stream))
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "started_at": format_utc(engine.started_at),
+            "state": {
+                "path": str(engine.store.path),
+                "bytes": usage.used,
+                "max_bytes": engine.config.state.max_size,
+                "free_bytes": usage.volume_free,
+                "polling": "running" if reason is None else f"paused: {reason}",
+            },
+            "feeds": [_feed(feed, recorded, engine.gate.reason(feed.stream)) for feed in feeds],
+            "sinks": [_sink(delivery.status) for delivery in engine.delivering.deliveries.values()],
+            "warnings": [*engine.config.warnings, *_skews(feeds)],
+            "unknown_fields": dict(sorted(engine.events.unknown.items())),
+        }
+
+    async def reload(self) -> dict[str, Any]:
+        """Follow the configuration file; `{"changed": [...]}`.
+
+        Raises:
+            ConfigError: nothing was changed.
+        """
+        return {"changed": await reload_config(self._engine)}
+
+    def tail(self, tenant: str | None, form: str, /) -> AsyncIterator[bytes]:
+        """Events as they enter the log, one line each.
+
+        Raises:
+            CollectorError: no such tenant or format.
+        """
+        if form not in FORMATS:
+            message = f"no format {form}: one of {', '.join(FORMATS)}"
+            raise CollectorError(message)
+        tenants = self._engine.config.tenants
+        if tenant is not None and tenant not in {
+            *tenants,
+            *(name for known in tenants.values() for name in known.names),
+        }:
+            message = f"no tenant {tenant} in {self._engine.config.path}"
+            raise CollectorError(message)
+        return self._follow(tenant, FORMATS[form].encode)
+
+    async def _follow(self, tenant: str | None, encode: Callable[[Event], bytes]) -> AsyncIterator[bytes]:
+        engine = self._engine
+        position = engine.log.end
+        while True:
+            chunk = await engine.log.read(position, lambda _stream: True, _TAIL_BYTES)
+            for page in chunk.pages:
+                for event in engine.events.of_page(page):
+                    if tenant is None or event.tenant == tenant:
+                        yield encode(event)
+            position = chunk.end
+            await engine.log.wait(position)
+
+    async def dead_letters(self, sink: str | None, limit: int, /) -> list[dict[str, Any]]:
+        """Refused events, oldest first, without their content."""
+        return [_letter(letter) for letter in await self._engine.store.dead_letters(sink, None, limit)]
+
+    async def dead_letter(self, number: int, /) -> dict[str, Any]:
+        """One refused event with the vendor's record.
+
+        Raises:
+            CollectorError: there is none of that number.
+        """
+        found = await self._engine.store.dead_letters(None, [number], 1)
+        if not found:
+            message = f"no dead letter {number}"
+            raise CollectorError(message)
+        return _letter(found[0]) | {"record": found[0].record.raw.decode("utf-8", "replace")}
+
+    async def retry_dead_letters(self, sink: str | None, numbers: Sequence[int] | None, /) -> int:
+        """Have them sent again, each through its sink at the sink's next turn; returns how many will be.
+
+        Raises:
+            CollectorError: no such sink.
+        """
+        self._sink_exists(sink)
+        by_sink: dict[str, list[DeadLetter]] = {}
+        for letter in await self._engine.store.dead_letters(sink, numbers, _MANY):
+            by_sink.setdefault(letter.sink, []).append(letter)
+        asked = 0
+        for name, letters in by_sink.items():
+            if name in self._engine.delivering.deliveries:
+                self._engine.delivering.deliveries[name].retry(letters)
+                asked += len(letters)
+        return asked
+
+    async def drop_dead_letters(self, sink: str | None, numbers: Sequence[int] | None, /) -> int:
+        """Throw them away; returns how many there were.
+
+        Raises:
+            CollectorError: no such sink.
+        """
+        self._sink_exists(sink)
+        letters = await self._engine.store.dead_letters(sink, numbers, _MANY)
+        dropped = await self._engine.store.drop_dead_letters([letter.id for letter in letters])
+        counts = await self._engine.store.dead_letter_counts()
+        for name, delivery in self._engine.delivering.deliveries.items():
+            delivery.status.dead_letters = counts.get(name, 0)
+        return dropped
+
+    def _sink_exists(self, sink: str | None) -> None:
+        if sink is not None and sink not in self._engine.delivering.deliveries:
+            message = f"no sink {sink} in {self._engine.config.path}"
+            raise CollectorError(message)
+
+    async def checkpoints(self) -> list[dict[str, Any]]:
+        """Every lane's position at its vendor."""
+        return checkpoint_rows(await self._engine.store.checkpoints())
+
+    async def backup(self, target: str, /) -> dict[str, Any]:
+        """Copy the state to a file of this host.
+
+        Raises:
+            StoreError: it exists, or can't be written.
+        """
+        await self._engine.store.backup(Path(target))
+        return {"path": target}
+
+    async def health(self) -> dict[str, Any]:
+        """`{"live", "ready", "reasons"}`: neither a vendor nor a receiver that is down makes us unhealthy."""
+        reasons = [] if self._engine.janitor.usage is not None else ["the state has not been looked at yet"]
+        return {"live": True, "ready": not reasons, "reasons": reasons}
+
+
+def checkpoint_rows(rows: Sequence[tuple[Any, str, int, Any]]) -> list[dict[str, Any]]:
+    """Checkpoints as JSON values; page tokens are the vendor's business and are not shown."""
+    return [
+        {
+            "tenant": stream.tenant,
+            "source": stream.source,
+            "feed": stream.feed,
+            "lane": lane,
+            "job": job or None,
+            "watermark": _time(checkpoint.watermark),
+            "run": checkpoint.run is not None,
+            "state": dict(checkpoint.state),
+        }
+        for stream, lane, job, checkpoint in rows
+    ]
+
+
+def _feed(feed: FeedStatus, recorded: dict[tuple[str, str, str], int], paused: str | None) -> dict[str, Any]:
+    stream = feed.stream
+    return {
+        "tenant": stream.tenant,
+        "source": stream.source,
+        "feed": stream.feed,
+        "state": "paused" if paused else feed.state,
+        "last_success": _time(feed.last_success),
+        "last_event": _time(feed.last_event),
+        "watermark": _time(feed.watermark),
+        "lag_seconds": feed.lag_seconds,
+        "errors": feed.consecutive_errors,
+        "last_error": paused or feed.last_error,
+        "gaps": recorded.get((stream.tenant, stream.source, stream.feed), 0),
+        "events": feed.events,
+        "duplicates": feed.duplicates,
+        "unparsed": feed.unparsed,
+    }
+
+
+def _sink(sink: SinkStatus) -> dict[str, Any]:
+    return {
+        "sink": sink.sink,
+        "destination": sink.destination,
+        "state": sink.state,
+        "backlog_events": sink.backlog_events,
+        "backlog_bytes": sink.backlog_bytes,
+        "oldest_unsent": _time(sink.oldest_unsent),
+        "last_error": sink.last_error,
+        "last_success": _time(sink.last_success),
+        "delivered": sink.delivered,
+        "skipped": sink.skipped,
+        "dead_letters": sink.dead_letters,
+    }
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "sink": letter.sink,
+        "destination": letter.destination,
+        "tenant": letter.stream.tenant,
+        "source": letter.stream.source,
+        "feed": letter.stream.feed,
+        "uid": letter.uid,
+        "event_id": letter.event_id,
+        "fetched_at": format_utc(letter.fetched_at),
+        "reason": letter.reason,
+        "at": format_utc(letter.at),
+        "attempts": letter.attempts,
+    }
+
+
+def _skews(feeds: Sequence[FeedStatus]) -> list[str]:
+    return [
+        f"{feed.stream}: this host's clock and the vendor's are {feed.clock_skew:+.0f} s apart"
+        for feed in feeds
+        if abs(feed.clock_skew) > SKEW_SECONDS
+    ]
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else format_utc(moment)

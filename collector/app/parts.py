@@ -1,0 +1,83 @@
+"""From configuration to the parts of the pipeline: the only place that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from collector.config import Config
+from collector.formats import FORMATS
+from collector.model import StreamId
+from collector.pipeline.batching import Stage
+from collector.pipeline.delivery import Receiver
+from collector.pipeline.events import TenantView, Vendor
+from collector.plugins import Plugins
+from collector.routing import Route
+from collector.sources.base import SourcePlugin
+from collector.sources.config import SourceConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A configured source: one account of one tenant at one vendor."""
+
+    tenant: str
+    name: str
+    plugin: SourcePlugin
+    config: SourceConfig
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes it the same account after a reload."""
+        return (self.tenant, self.name)
+
+    @property
+    def streams(self) -> list[StreamId]:
+        """Its feeds that this version can read."""
+        wanted = self.config.feeds
+        return [StreamId(self.tenant, self.name, feed) for feed in self.plugin.feeds if feed in wanted]
+
+
+def accounts(config: Config, plugins: Plugins) -> dict[tuple[str, str], Account]:
+    """Every configured source by its key."""
+    found = [
+        Account(tenant, source.name or source.type, plugins.sources.get(source.type), source)
+        for tenant, tenant_config in config.tenants.items()
+        for source in tenant_config.sources
+    ]
+    return {account.key: account for account in found}
+
+
+def tenants(config: Config) -> dict[str, TenantView]:
+    """What each tenant puts on its events."""
+    return {name: TenantView(tenant.labels, tenant.organizations) for name, tenant in config.tenants.items()}
+
+
+def vendors(plugins: Plugins) -> Mapping[str, Vendor]:
+    """What reading records of each type of source needs; also of types that no account uses any more."""
+    loaded = {name: plugins.sources.get(name) for name in plugins.sources.names}
+    return {name: Vendor(plugin.vendor, plugin.product, plugin.normalize) for name, plugin in loaded.items()}
+
+
+def receiver(name: str, config: Config, plugins: Plugins) -> Receiver:
+    """A configured sink."""
+    sink = config.sinks[name]
+    route = Route(sink.route)
+    mapped = {tenant: tenant_config.names for tenant, tenant_config in config.tenants.items()}
+    stage = Stage(
+        takes_stream=lambda stream: route.takes_stream(stream, mapped.get(stream.tenant, frozenset())),
+        takes=route.takes,
+        encode=FORMATS[sink.format].encode,
+    )
+    return Receiver(name, plugins.sinks.get(sink.type), sink, stage, sink.required)
+
+
+def renamed_streams(config: Config, plugins: Plugins) -> Iterator[tuple[StreamId, StreamId]]:
+    """(old, new) for every stream whose tenant or source says `renamed_from`."""
+    for account in accounts(config, plugins).values():
+        tenant = config.tenants[account.tenant].renamed_from or account.tenant
+        source = account.config.renamed_from or account.name
+        for new in account.streams:
+            old = StreamId(tenant, source, new.feed)
+            if old != new:
+                yield old, new

@@ -1,0 +1,109 @@
+"""`collector run`: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collector.config import Config
+
+_DELIVER_TIMEOUT = "60s"
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser("run", help="collect and deliver until told to stop")
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="the configuration file")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--once", action="store_true", help="every feed until it is caught up, deliver, exit (for cron)")
+    mode.add_argument("--dry-run", action="store_true", help="fetch and print, write nothing")
+    parser.add_argument(
+        "--deliver-timeout",
+        default=_DELIVER_TIMEOUT,
+        metavar="DURATION",
+        help=f"with --once: how long the sinks may take after the last fetch (default {_DELIVER_TIMEOUT})",
+    )
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the daemon; 0 after an orderly stop, 1 when `--once` could not finish.
+
+    Raises:
+        ConfigError: the configuration can't be used.
+        CollectorError: the state can't be used, an admin address is taken.
+    """
+    from collector.config import load_config
+    from collector.errors import ConfigError
+    from collector.log import configure, hide
+    from collector.units import parse_duration
+
+    config = load_config(args.config)
+    hide(*config.secret_values())
+    configure(config.logging.level, config.logging.format)
+    _say(config)
+    try:
+        timeout = parse_duration(args.deliver_timeout).total_seconds()
+    except ValueError as exc:
+        raise ConfigError([f"--deliver-timeout: {exc}"]) from exc
+    if args.dry_run:
+        return _in_loop(_dry_run(config))
+    if args.once:
+        return _in_loop(_once(config, timeout))
+    return _in_loop(_forever(config))
+
+
+def _say(config: Config) -> None:
+    import structlog
+
+    log = structlog.get_logger()
+    for warning in config.warnings:
+        log.warning("configuration", remark=warning)
+
+
+def _in_loop(work: object) -> int:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return int(runner.run(work))  # type: ignore[arg-type]  # coroutines of ours only
+
+
+async def _forever(config: Config) -> int:
+    from collector.app import run as run_app
+
+    stop, reload = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    await run_app(config, stop, reload)
+    return 0
+
+
+async def _once(config: Config, deliver_timeout: float) -> int:
+    from collector.app import run_once
+
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)  # type: ignore[union-attr]  # we are inside a task
+    try:
+        return 0 if await run_once(config, deliver_timeout) else 1
+    except asyncio.CancelledError:
+        return 1
+
+
+async def _dry_run(config: Config) -> int:
+    from collector.app import dry_run
+
+    def write(line: bytes) -> None:
+        sys.stdout.buffer.write(line + b"\n")
+
+    good = await dry_run(config, write)
+    sys.stdout.flush()
+    return 0 if good else 1

@@ -1,0 +1,93 @@
+"""What a poll leaves behind in status, metrics and the log file."""
+
+from __future__ import annotations
+
+import structlog
+
+from collector.clock import Clock
+from collector.errors import PageRefused, SourceDenied
+from collector.metrics import METRICS
+from collector.model import Lane, Page
+from collector.pipeline.status import FeedStatus
+
+log = structlog.get_logger()
+
+SKEW_SECONDS = 30.0
+
+
+class PollReport:
+    """Tells of one feed's polls; a repeated failure is logged at its first occurrence and at each change."""
+
+    def __init__(self, status: FeedStatus, clock: Clock) -> None:
+        stream = status.stream
+        self._status = status
+        self._clock = clock
+        self._labels = {"tenant": stream.tenant, "source": stream.source, "feed": stream.feed}
+        self._log = log.bind(**self._labels)
+
+    def paused(self, *, yes: bool) -> None:
+        """The gate holds the feed, or lets it go."""
+        self._status.paused = yes
+        METRICS.feed_paused.labels(**self._labels).set(yes)
+
+    def success(self, lane: Lane, page: Page, appended: int, duplicates: int) -> None:
+        """A page was fetched and committed."""
+        status, labels = self._status, self._labels
+        if status.failing.pop(lane, None) is not None:
+            self._log.info("feed recovered", lane=lane, after_errors=status.consecutive_errors)
+        if not status.failing:
+            status.consecutive_errors = 0
+        now = self._clock.now()
+        status.last_success = now
+        status.vendor_time = page.vendor_time or status.vendor_time
+        status.events += appended
+        status.duplicates += duplicates
+        status.gaps += len(page.gaps)
+        for gap in page.gaps:
+            self._log.error("gap: a range stays unreadable", start=gap.start, end=gap.end, reason=gap.reason)
+        if appended:
+            status.last_event = page.fetched_at
+            METRICS.feed_last_event.labels(**labels).set(page.fetched_at.timestamp())
+        if lane is Lane.TIP and page.checkpoint.watermark is not None:
+            status.watermark = page.checkpoint.watermark
+            METRICS.feed_lag.labels(**labels).set(status.lag_seconds or 0.0)
+        self._skew(page.clock_skew)
+        self._count(lane, page, appended, duplicates)
+        METRICS.feed_last_success.labels(**labels).set(now.timestamp())
+
+    def _count(self, lane: Lane, page: Page, appended: int, duplicates: int) -> None:
+        labels = self._labels
+        METRICS.polls.labels(**labels, lane=lane, outcome="ok").inc()
+        METRICS.events_fetched.labels(**labels).inc(len(page.records))
+        METRICS.events_stored.labels(**labels).inc(appended)
+        METRICS.events_duplicate.labels(**labels).inc(duplicates)
+        METRICS.event_bytes_fetched.labels(**labels).inc(sum(len(record.raw) for record in page.records))
+        METRICS.pages_committed.inc()
+        METRICS.gaps.labels(**labels).inc(len(page.gaps))
+        METRICS.feed_denied.labels(**labels).set(self._status.state == "denied")
+        METRICS.feed_failures.labels(**labels).set(self._status.consecutive_errors)
+
+    def _skew(self, skew: float) -> None:
+        before, self._status.clock_skew = self._status.clock_skew, skew
+        METRICS.clock_skew.labels(source=self._status.stream.source).set(skew)
+        if abs(skew) > SKEW_SECONDS >= abs(before):
+            self._log.warning("this host's clock and the vendor's differ", seconds=round(skew, 1))
+        elif abs(before) > SKEW_SECONDS >= abs(skew):
+            self._log.info("this host's clock and the vendor's agree again")
+
+    def failure(self, lane: Lane, exc: Exception) -> None:
+        """A fetch or a commit failed."""
+        status, text = self._status, str(exc)
+        denied = isinstance(exc, SourceDenied)
+        if status.failing.get(lane, ("", ""))[1] != text:
+            level = self._log.error if denied or isinstance(exc, PageRefused) else self._log.warning
+            level("feed denied" if denied else "poll failed", lane=lane, error=text, kind=type(exc).__name__)
+        status.failing[lane] = ("denied" if denied else "backing_off", text)
+        status.errors += 1
+        status.consecutive_errors += 1
+        outcome = "denied" if denied else "refused" if isinstance(exc, PageRefused) else "unavailable"
+        METRICS.polls.labels(**self._labels, lane=lane, outcome=outcome).inc()
+        METRICS.feed_denied.labels(**self._labels).set(status.state == "denied")
+        METRICS.feed_failures.labels(**self._labels).set(status.consecutive_errors)
+        if isinstance(exc, PageRefused):
+            METRICS.pages_refused.labels(**self._labels).inc()

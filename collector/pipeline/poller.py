@@ -1,0 +1,197 @@
+"""The loop of one feed's lane: wait for the gate, fetch, commit, wait.
+
+A page and the checkpoint that follows from it are committed together, and the next fetch begins from what was
+committed: whatever goes wrong in between, the same page is asked for again and the known ids drop out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from collector import faults
+from collector.backoff import Backoff
+from collector.clock import Clock
+from collector.errors import (
+    CheckpointExpired,
+    PageRefused,
+    SourceDenied,
+    SourceError,
+    SourceUnavailable,
+    StoreFull,
+)
+from collector.metrics import METRICS
+from collector.model import Checkpoint, Lane, Page, StreamId, Window
+from collector.pipeline.gate import Gate
+from collector.pipeline.poll_report import PollReport
+from collector.pipeline.status import FeedStatus
+from collector.sources.base import Source
+from collector.store import Store
+from collector.timestamps import parse_rfc3339
+
+log = structlog.get_logger()
+
+_DENIED_BASE, _DENIED_CAP = 60.0, 900.0
+_BASE, _CAP = 2.0, 300.0
+_EXPIRED_IN_A_ROW = 3
+_ONCE_ATTEMPTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """How often a feed's tip and sweep begin anew once they are caught up."""
+
+    poll: timedelta
+    sweep: timedelta
+
+
+class Poller:
+    """Reads one feed: `run_tip` and `run_sweep` are its two loops, `once` both, until the feed is caught up."""
+
+    def __init__(  # noqa: PLR0917 -- the loop's collaborators
+        self,
+        stream: StreamId,
+        source: Source,
+        store: Store,
+        gate: Gate,
+        clock: Clock,
+        intervals: Intervals,
+        status: FeedStatus,
+    ) -> None:
+        self._stream = stream
+        self._source = source
+        self._store = store
+        self._gate = gate
+        self._clock = clock
+        self._intervals = intervals
+        self._status = status
+        self._report = PollReport(status, clock)
+        self._positions: dict[Lane, Checkpoint | None] = {}
+        self._expired_in_a_row = 0
+        self._started = asyncio.Event()
+        self._failures = {Lane.TIP: Backoff(_BASE, _CAP), Lane.SWEEP: Backoff(_BASE, _CAP)}
+        self._denials = {Lane.TIP: Backoff(_DENIED_BASE, _DENIED_CAP), Lane.SWEEP: Backoff(_DENIED_BASE, _DENIED_CAP)}
+        self._log = log.bind(tenant=stream.tenant, source=stream.source, feed=stream.feed)
+
+    async def run_tip(self) -> None:
+        """Read the newest, for ever."""
+        while True:
+            began = self._clock.monotonic()
+            await self._until_caught_up(Lane.TIP)
+            await self._rest(began, self._intervals.poll)
+
+    async def run_sweep(self) -> None:
+        """Read again what may have become visible late, for ever."""
+        await self._started.wait()
+        position = await self._position(Lane.SWEEP)
+        if position is None:  # nothing can be late yet on the very first start
+            await self._clock.sleep(self._intervals.sweep.total_seconds())
+        while True:
+            began = self._clock.monotonic()
+            await self._until_caught_up(Lane.SWEEP)
+            self._status.swept = True
+            await self._rest(began, self._intervals.sweep)
+
+    async def once(self) -> None:
+        """Read what there is, late records included, then return; a failure is raised.
+
+        Raises:
+            SourceError, PageRefused, StoreFull: why the feed could not be read to its end.
+        """
+        for lane in (Lane.TIP, Lane.SWEEP):
+            attempts = 0
+            more = True
+            while more:
+                try:
+                    page = await self._step(lane)
+                except SourceUnavailable as exc:
+                    attempts += 1
+                    self._report.failure(lane, exc)
+                    if attempts >= _ONCE_ATTEMPTS:
+                        raise
+                    await self._clock.sleep(self._wait_after(lane, exc))
+                else:
+                    attempts = 0
+                    more = page.more
+                    if page.retry_after is not None:
+                        await self._clock.sleep(page.retry_after)
+        self._status.caught_up = self._status.swept = True
+
+    async def _rest(self, began: float, interval: timedelta) -> None:
+        left = interval.total_seconds() - (self._clock.monotonic() - began)
+        await self._clock.sleep(max(0.0, left))
+
+    async def _until_caught_up(self, lane: Lane) -> None:
+        while True:
+            await self._pass_gate()
+            try:
+                page = await self._step(lane)
+            except (SourceError, PageRefused, StoreFull) as exc:
+                self._report.failure(lane, exc)
+                await self._clock.sleep(self._wait_after(lane, exc))
+                continue
+            if page.retry_after is not None:
+                await self._clock.sleep(page.retry_after)
+            elif not page.more:
+                self._status.caught_up = self._status.caught_up or lane is Lane.TIP
+                return
+
+    async def _pass_gate(self) -> None:
+        self._report.paused(yes=self._gate.reason(self._stream) is not None)
+        await self._gate.wait(self._stream)
+        self._report.paused(yes=False)
+
+    async def _step(self, lane: Lane) -> Page:
+        after, window = await self._position(lane), None
+        if lane is Lane.SWEEP:
+            tip = await self._position(Lane.TIP)
+            if tip is None:
+                message = "the sweep needs a tip that has begun"
+                raise SourceUnavailable(message)
+            after = after or Checkpoint(parse_rfc3339(tip.state["started"]))
+            window = Window(parse_rfc3339(tip.state["beginning"]))
+        try:
+            page = await self._source.fetch(self._stream.feed, lane, after, window)
+        except CheckpointExpired as exc:
+            await self._drop_run(lane, after, exc)
+            raise
+        faults.point("fetch.after")
+        began = self._clock.monotonic()
+        committed = await self._store.commit_page(self._stream, lane, page)
+        METRICS.commit_seconds.observe(self._clock.monotonic() - began)
+        self._positions[lane] = page.checkpoint
+        if lane is Lane.TIP:
+            self._started.set()
+        self._failures[lane].reset()
+        self._denials[lane].reset()
+        self._expired_in_a_row = 0
+        self._report.success(lane, page, committed.appended, committed.duplicates)
+        return page
+
+    async def _position(self, lane: Lane) -> Checkpoint | None:
+        if lane not in self._positions:
+            self._positions[lane] = await self._store.checkpoint(self._stream, lane)
+            if lane is Lane.TIP and self._positions[lane] is not None:
+                self._started.set()
+        return self._positions[lane]
+
+    async def _drop_run(self, lane: Lane, after: Checkpoint | None, exc: CheckpointExpired) -> None:
+        self._log.warning("page token refused, the run begins again", lane=lane, error=str(exc))
+        if after is None:
+            return
+        fresh = replace(after, run=None)
+        await self._store.set_checkpoint(self._stream, lane, fresh)
+        self._positions[lane] = fresh
+
+    def _wait_after(self, lane: Lane, exc: Exception) -> float:
+        if isinstance(exc, SourceDenied):
+            return self._denials[lane].next()
+        if isinstance(exc, CheckpointExpired):
+            self._expired_in_a_row += 1
+            return 0.0 if self._expired_in_a_row < _EXPIRED_IN_A_ROW else self._failures[lane].next()
+        wait = self._failures[lane].next()
+        asked = getattr(exc, "retry_after", None)
+        return wait if asked is None else max(float(asked), min(wait, 1.0))

@@ -1,0 +1,61 @@
+"""What a delivery leaves behind in status, metrics and the log file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import structlog
+
+from collector.clock import Clock
+from collector.errors import SinkDenied, StoreFull
+from collector.metrics import METRICS
+from collector.pipeline.status import SinkStatus
+
+log = structlog.get_logger()
+
+
+class SinkReport:
+    """Tells of one sink's batches; a repeated failure is logged at its first occurrence and at each change."""
+
+    def __init__(self, status: SinkStatus, clock: Clock) -> None:
+        self._status = status
+        self._clock = clock
+        self._name = status.sink
+        self._log = log.bind(sink=status.sink)
+
+    def opened(self) -> None:
+        """The sink is open and, where it was held, takes events again."""
+        self._status.state = "ok"
+        METRICS.sink_held.labels(sink=self._name).set(0)
+
+    def success(self, accepted: int, refused: int) -> None:
+        """A batch was settled: so many events are delivered, so many became dead letters."""
+        status = self._status
+        if status.last_error is not None:
+            self._log.info("sink recovered")
+        status.state, status.last_error = "ok", None
+        status.last_success = self._clock.now()
+        status.delivered += accepted
+        status.rejected += refused
+        status.dead_letters += refused
+        METRICS.events_delivered.labels(sink=self._name).inc(accepted)
+        METRICS.events_rejected.labels(sink=self._name).inc(refused)
+        METRICS.sink_last_success.labels(sink=self._name).set(status.last_success.timestamp())
+
+    def skipped(self, events: int) -> None:
+        """The sink was moved past events it will never get."""
+        self._status.skipped += events
+        METRICS.events_skipped.labels(sink=self._name).inc(events)
+
+    def failure(self, exc: Exception, state: Literal["held", "backing_off"]) -> None:
+        """A batch failed as a whole; every event of it waits."""
+        text = str(exc)
+        if text != self._status.last_error or self._status.state != state:
+            level = self._log.error if state == "held" else self._log.warning
+            level("sink held" if state == "held" else "sink unavailable", error=text)
+        self._status.state = state
+        self._status.errors += 1
+        self._status.last_error = text
+        reason = "denied" if isinstance(exc, SinkDenied) else "store" if isinstance(exc, StoreFull) else "unavailable"
+        METRICS.sink_errors.labels(sink=self._name, reason=reason).inc()
+        METRICS.sink_held.labels(sink=self._name).set(state == "held")

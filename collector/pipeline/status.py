@@ -1,0 +1,75 @@
+"""What the loops know of themselves, for status, health and the shutdown of a one-off run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from collector.model import Lane, StreamId
+
+FeedState = Literal["starting", "ok", "backing_off", "denied", "paused"]
+_GRAVITY: tuple[FeedState, ...] = ("starting", "ok", "backing_off", "denied", "paused")
+SinkState = Literal["starting", "ok", "backing_off", "held"]
+
+
+@dataclass(slots=True)
+class FeedStatus:
+    """One feed: written by its poller, read by operators."""
+
+    stream: StreamId
+    paused: bool = False
+    failing: dict[Lane, tuple[FeedState, str]] = field(default_factory=dict)
+    last_success: datetime | None = None
+    last_event: datetime | None = None
+    watermark: datetime | None = None
+    vendor_time: datetime | None = None
+    clock_skew: float = 0.0
+    consecutive_errors: int = 0
+    errors: int = 0
+    gaps: int = 0
+    events: int = 0
+    duplicates: int = 0
+    unparsed: int = 0
+    caught_up: bool = False
+    swept: bool = False
+
+    @property
+    def state(self) -> FeedState:
+        """In one word; a lane that fails shows until that lane succeeds."""
+        if self.paused:
+            return "paused"
+        if self.failing:
+            return max((state for state, _ in self.failing.values()), key=_GRAVITY.index)
+        return "ok" if self.last_success else "starting"
+
+    @property
+    def last_error(self) -> str | None:
+        """Why a lane fails, None when all is well."""
+        return next((text for _, text in self.failing.values()), None)
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """How far the watermark is behind the vendor's clock, as of the last answer."""
+        if self.watermark is None or self.vendor_time is None:
+            return None
+        return max(0.0, (self.vendor_time - self.watermark).total_seconds())
+
+
+@dataclass(slots=True)
+class SinkStatus:
+    """One destination of a sink: written by its delivery loop, read by operators."""
+
+    sink: str
+    destination: str
+    state: SinkState = "starting"
+    last_success: datetime | None = None
+    last_error: str | None = None
+    errors: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    dead_letters: int = 0
+    skipped: int = 0
+    backlog_events: int = 0
+    backlog_bytes: int = 0
+    oldest_unsent: datetime | None = None

@@ -6,16 +6,16 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import resources
 from pathlib import Path
 
-from collector.errors import StoreError
+from collector.errors import StateInUse, StoreError
 from collector.store.damage import APPLICATION_ID, inspect
 from collector.store.failures import translate
 
 PAGE_BYTES = 16384
-_BUSY_SECONDS = 30.0
+BUSY_SECONDS = 30.0
 _MAX_WAL_BYTES = 16 * 1024 * 1024
 
 
@@ -26,27 +26,34 @@ def migrations() -> list[tuple[int, str]]:
     return sorted(found)
 
 
+def real(path: Path) -> Path:
+    """The file itself: two names for one state must find one lock."""
+    return path.resolve()
+
+
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold the state for this process alone, for as long as the context lasts.
+    """Hold the state for this process alone, for as long as the context lasts; `path` as `real` gives it.
 
     Raises:
         StoreError: another process holds it, or the folder can't be written.
+        StoreFull: no room.
     """
     lock_path = path.with_name(path.name + ".lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        msg = f"{lock_path}: {exc.strerror}"
-        raise StoreError(msg) from exc
+        raise translate(exc, path) from exc
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        os.close(descriptor)
-        msg = f"{path} is in use by another collector: two on one state would deliver everything twice"
-        raise StoreError(msg) from exc
-    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            msg = f"{path} is in use by another collector: two on one state would deliver everything twice"
+            raise StateInUse(msg) from exc
+        except OSError as exc:
+            msg = f"{lock_path} can't be locked: {exc.strerror}"
+            raise StoreError(msg) from exc
         yield
     finally:
         os.close(descriptor)
@@ -66,22 +73,28 @@ def make_ready(path: Path) -> None:
             _migrate(path, known)
         else:
             _create(path, known)
-    except sqlite3.Error as exc:
+    except (sqlite3.Error, OSError) as exc:
         raise translate(exc, path) from exc
 
 
 def connect(path: Path, *, max_size: int, read_only: bool = False) -> sqlite3.Connection:
     """A connection for one thread, in autocommit mode: transactions are opened in so many words."""
-    # Threads change between opening and use; each connection still is used by one thread at a time.
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     wal_bytes = wal_limit(path, max_size)
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA cache_size=-32000" if not read_only else "PRAGMA cache_size=-8000")
-    connection.execute("PRAGMA temp_store=MEMORY")
-    connection.execute(f"PRAGMA wal_autocheckpoint={max(16, wal_bytes // 4 // PAGE_BYTES)}")
-    connection.execute(f"PRAGMA journal_size_limit={wal_bytes // 2}")
-    if read_only:
-        connection.execute("PRAGMA query_only=ON")
+    # Threads change between opening and use; each connection still is used by one thread at a time.
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA cache_size=-32000" if not read_only else "PRAGMA cache_size=-8000")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        # Some builds zero what is deleted, for as many bytes of WAL again: pruning would write the log twice.
+        connection.execute("PRAGMA secure_delete=FAST")
+        connection.execute(f"PRAGMA wal_autocheckpoint={max(16, wal_bytes // 4 // PAGE_BYTES)}")
+        connection.execute(f"PRAGMA journal_size_limit={wal_bytes // 2}")
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -101,54 +114,36 @@ def _create(path: Path, known: list[tuple[int, str]]) -> None:
     for suffix in ("", "-wal", "-shm", "-journal"):
         fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(fresh, isolation_level=None)
-    try:
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
         connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute("PRAGMA journal_mode=WAL")
         _apply(connection, known)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        connection.close()
-    _sync(fresh)
+    sync(fresh)
     fresh.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _migrate(path: Path, known: list[tuple[int, str]]) -> None:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    try:
-        # What the WAL holds may be newer than the header that `inspect` saw.
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > known[-1][0]:
-            msg = f"{path} is of version {version}, newer than this program knows ({known[-1][0]})"
-            raise StoreError(msg)
+        connection.execute("PRAGMA journal_mode=WAL")  # a copy made with other tools may have lost it
         _apply(connection, [step for step in known if step[0] > version])
-    finally:
-        connection.close()
 
 
 def _apply(connection: sqlite3.Connection, steps: list[tuple[int, str]]) -> None:
-    for version, sql in steps:
-        connection.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version={version};\nCOMMIT;")
+    """All steps or none: a state half way between two programs would be of use to neither."""
+    if steps:
+        script = "\n".join(sql for _, sql in steps)
+        connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version={steps[-1][0]};\nCOMMIT;")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file's content, or a folder's names, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def seal_backup(path: Path) -> None:
-    """Make a copy durable and usable as a state: WAL mode, owner's eyes only."""
-    path.chmod(0o600)
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-    finally:
-        connection.close()
-    _sync(path)
-    _sync(path.parent)

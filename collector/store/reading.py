@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from collector.model import StreamId
 from collector.store import codec
-from collector.store.rows import Backlog, Chunk, Cursor, DeadLetter, LogPage, Position, from_micros
+from collector.store.rows import Backlog, Chunk, Cursor, DeadLetter, LogPage, Position, Usage, from_micros
 
 _PAGES_AT_ONCE = 64
+# A sink of a few streams may pass over millions of pages: in stretches, since a long read keeps the WAL from being cut.
+_STRETCH = 10_000
+_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'pages'"
 _PAGES = """
 SELECT p.seq, s.tenant, s.source, s.feed, s.source_type, p.fetched_at, b.zstd, p.bytes
-FROM pages p JOIN streams s ON s.id = p.stream JOIN bodies b ON b.seq = p.seq
-WHERE p.seq >= ? AND p.stream IN (SELECT value FROM json_each(?)) ORDER BY p.seq LIMIT ?
+FROM pages p CROSS JOIN streams s ON s.id = p.stream CROSS JOIN bodies b ON b.seq = p.seq
+WHERE p.seq >= ?1 AND p.seq < ?2 AND p.stream IN (SELECT value FROM json_each(?3))
+ORDER BY p.seq LIMIT ?4
 """
 
 
 def pages(connection: sqlite3.Connection, after: Position, streams: list[int], max_bytes: int) -> Chunk:
-    """Pages from `after` on, at least one if there is one, then while `max_bytes` as stored allow.
+    """Pages from `after` on of these streams while `max_bytes` as stored allow, but at least one.
 
-    Pages of other streams are passed over unopened; pages whose body was pruned are skipped.
+    Pages of other streams are passed over unopened; pages whose body was pruned are skipped. A chunk without pages
+    whose `end` is behind `after` only says that there was nothing to open so far.
     """
     found: list[LogPage] = []
     budget = max_bytes
-    last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'pages'").fetchone()
-    end = max(after, Position(1 if last is None else int(last[0]) + 1))
-    rows = connection.execute(_PAGES, (after.seq, orjson.dumps(streams).decode(), _PAGES_AT_ONCE))
-    for count, row in enumerate(rows, 1):
-        seq, tenant, source, feed, source_type, fetched_at, body, stored = row
-        records = codec.decode(body)
-        stream = StreamId(tenant, source, feed)
-        found.append(LogPage(seq, stream, source_type, from_micros(fetched_at), records, stored))
-        budget -= stored
-        if budget <= 0 or count == _PAGES_AT_ONCE:
-            end = Position(seq + 1)
-            break
-    # The two statements may see different moments: never read a page twice because the second saw more.
+    limit = Position(after.seq + _STRETCH)
+    # Asked first: what is committed between the two statements may be found all the same, but is never passed over.
+    end = max(after, min(Position(last_seq(connection) + 1), limit))
+    with closing(connection.execute(_PAGES, (after.seq, limit.seq, _json(streams), _PAGES_AT_ONCE))) as rows:
+        for seq, tenant, source, feed, source_type, fetched_at, body, stored in rows:
+            records = codec.decode(body)
+            stream = StreamId(tenant, source, feed)
+            found.append(LogPage(seq, stream, source_type, from_micros(fetched_at), records, stored))
+            budget -= stored
+            if budget <= 0 or len(found) == _PAGES_AT_ONCE:
+                return Chunk(found, Position(seq + 1))
     return Chunk(found, max(end, Position(found[-1].seq + 1)) if found else end)
 
 
 def last_seq(connection: sqlite3.Connection) -> int:
     """The number of the newest page ever written, 0 when there was none."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'pages'").fetchone()
+    row = connection.execute(_LAST).fetchone()
     return 0 if row is None else int(row[0])
 
 
@@ -55,24 +62,30 @@ def cursors(connection: sqlite3.Connection) -> list[Cursor]:
 
 
 def backlog(connection: sqlite3.Connection, position: Position, streams: list[int] | None) -> Backlog:
-    """What lies at and behind `position`, of the given streams or of all."""
-    only = "" if streams is None else "AND stream IN (SELECT value FROM json_each(?2))"
-    values: list[Any] = [position.seq] if streams is None else [position.seq, orjson.dumps(streams).decode()]
-    rows = connection.execute(
-        "SELECT s.tenant, s.source, s.feed, t.records, t.bytes, t.oldest FROM "  # noqa: S608 -- `only` is ours
-        "(SELECT stream, sum(records) AS records, sum(bytes) AS bytes, min(fetched_at) AS oldest "
-        f"FROM pages WHERE seq >= ?1 {only} GROUP BY stream) t JOIN streams s ON s.id = t.stream",
+    """What lies at and behind `position` and can still be read, of the given streams or of all."""
+    # Not grouped by stream: sorting millions of rows for that would take hundreds of megabytes.
+    behind = "FROM pages WHERE seq >= ?1 AND (?2 IS NULL OR stream IN (SELECT value FROM json_each(?2)))"
+    first = connection.execute("SELECT min(seq) FROM bodies").fetchone()[0]
+    if first is None:
+        return Backlog(0, 0, None)
+    position = max(position, Position(first))
+    values = (position.seq, _json(streams))
+    events, size, oldest = connection.execute(
+        f"SELECT coalesce(sum(records), 0), coalesce(sum(bytes), 0), min(fetched_at) {behind}", values
+    ).fetchone()
+    if position.offset:
+        done = connection.execute(f"SELECT records {behind} AND seq = ?1", values).fetchone()
+        events -= 0 if done is None else min(position.offset, done[0])
+    names = connection.execute(
+        "SELECT s.tenant, s.source, s.feed FROM streams s "  # noqa: S608 -- `behind` is ours
+        f"WHERE s.id IN (SELECT DISTINCT stream {behind})",
         values,
-    ).fetchall()
-    events = sum(row[3] for row in rows)
-    if position.offset and rows:
-        events -= position.offset
-    oldest = min((row[5] for row in rows), default=None)
+    )
     return Backlog(
-        events=max(0, events),
-        stored_bytes=sum(row[4] for row in rows),
+        events=events,
+        stored_bytes=size,
         oldest=None if oldest is None else from_micros(oldest),
-        streams=frozenset(StreamId(*row[:3]) for row in rows),
+        streams=frozenset(StreamId(*row) for row in names),
     )
 
 
@@ -115,7 +128,7 @@ def dead_letters(
         "d.fetched_at, d.reason, d.at, d.attempts, d.record FROM dead_letters d JOIN streams s ON s.id = d.stream "
         "WHERE (?1 IS NULL OR d.sink = ?1) AND (?2 IS NULL OR d.id IN (SELECT value FROM json_each(?2))) "
         "ORDER BY d.id LIMIT ?3",
-        (sink, None if ids is None else orjson.dumps(ids).decode(), limit),
+        (sink, _json(ids), limit),
     )
     return [
         DeadLetter(
@@ -139,3 +152,53 @@ def dead_letters(
 def dead_letter_counts(connection: sqlite3.Connection) -> dict[str, int]:
     """How many dead letters each sink has."""
     return dict(connection.execute("SELECT sink, count(*) FROM dead_letters GROUP BY sink").fetchall())
+
+
+def replay_horizon(connection: sqlite3.Connection) -> datetime | None:
+    """When the oldest page that still has its body was fetched."""
+    row = connection.execute(
+        "SELECT p.fetched_at FROM bodies b JOIN pages p ON p.seq = b.seq ORDER BY b.seq LIMIT 1"
+    ).fetchone()
+    return None if row is None else from_micros(row[0])
+
+
+def usage(connection: sqlite3.Connection, path: Path) -> Usage:
+    """How much room the state takes and what is left."""
+    pages_, free, page_size = connection.execute(
+        "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+    ).fetchone()
+    wal = path.with_name(path.name + "-wal").stat().st_size  # there for as long as a connection is open
+    volume = os.statvfs(path.parent)
+    return Usage(
+        used=(pages_ - free) * page_size + wal,
+        free_pages=free * page_size,
+        wal=wal,
+        volume_free=volume.f_bavail * volume.f_frsize,
+        volume_size=volume.f_blocks * volume.f_frsize,
+    )
+
+
+def streams(connection: sqlite3.Connection) -> list[tuple[int, StreamId, str, str]]:
+    """Every stream as (number, name, source type, vendor)."""
+    rows = connection.execute("SELECT id, tenant, source, feed, source_type, vendor FROM streams")
+    return [(number, StreamId(*name), source_type, vendor) for number, *name, source_type, vendor in rows]
+
+
+def newest_fetch(connection: sqlite3.Connection) -> datetime | None:
+    """The largest `fetched_at` of the newest pages; not of all, since start-up must not read millions of rows."""
+    row = connection.execute(
+        "SELECT max(fetched_at) FROM (SELECT fetched_at FROM pages ORDER BY seq DESC LIMIT 1000)"
+    ).fetchone()
+    return None if row[0] is None else from_micros(row[0])
+
+
+def checkpoint(connection: sqlite3.Connection, stream: int, lane: str, job: int) -> str | None:
+    """The lane's stored position as JSON."""
+    row = connection.execute(
+        "SELECT body FROM checkpoints WHERE stream = ? AND lane = ? AND job = ?", (stream, lane, job)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _json(numbers: list[int] | None) -> str | None:
+    return None if numbers is None else orjson.dumps(numbers).decode()

@@ -10,19 +10,19 @@ what a receipt says. The order of `pages.seq` is the order of delivery.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from collector.clock import Clock
-from collector.errors import StoreError
+from collector.errors import ConfigError
 from collector.model import Checkpoint, Lane, Page, StreamId
-from collector.store import opening, pruning, reading, writing
+from collector.store import backup, cursors, opening, pruning, reading, writing
 from collector.store.rows import (
     Backlog,
     Chunk,
@@ -33,11 +33,12 @@ from collector.store.rows import (
     NewDeadLetter,
     Position,
     Usage,
-    from_micros,
     to_day,
     to_micros,
 )
 from collector.store.worker import Reader, Writer
+
+_DAILY_COUNTS_KEPT = timedelta(days=400)  # a year, and the month to compare it with
 
 
 class Store:
@@ -48,11 +49,15 @@ class Store:
         self.max_size = max_size
         self._clock = clock
         connect = partial(opening.connect, path, max_size=max_size)
+        self._connect_reader = partial(connect, read_only=True)
         self._writer = Writer(connect, path)
-        self._delivery = Reader(partial(connect, read_only=True), path, "delivery")
-        self._operators = Reader(partial(connect, read_only=True), path, "operators")
-        self._streams: dict[StreamId, tuple[int, str, str]] = {}
+        self._delivery = Reader(self._connect_reader, path, "delivery")
+        self._operators = Reader(self._connect_reader, path, "operators")
+        self._numbers: dict[StreamId, int] = {}
+        self._vendors: dict[StreamId, str] = {}
+        self._source_types: dict[StreamId, str] = {}
         self._newest_fetch: datetime | None = None
+        self._thinned_to = 0
         self.on_page: Callable[[LogPage], None] | None = None
 
     @classmethod
@@ -62,61 +67,60 @@ class Store:
 
         Raises:
             StoreError: in use, damaged, newer, foreign.
+            StoreFull: no room on the volume.
         """
+        path = opening.real(path)
         with opening.lock(path):
             opening.make_ready(path)
             store = cls(path, max_size=max_size, clock=clock)
-            await store._writer.open()
-            try:
+            async with AsyncExitStack() as stack:
+                for worker in (store._operators, store._delivery, store._writer):
+                    stack.push_async_callback(worker.close)
                 await store._load()
                 yield store
-            finally:
-                await store._writer.close()
-                await store._delivery.close()
-                await store._operators.close()
 
     async def _load(self) -> None:
-        def work(connection: sqlite3.Connection) -> tuple[list[tuple[Any, ...]], int | None]:
-            streams = connection.execute("SELECT id, tenant, source, feed, source_type, vendor FROM streams").fetchall()
-            newest = connection.execute("SELECT max(fetched_at) FROM pages").fetchone()[0]
-            return streams, newest
+        for number, stream, source_type, vendor in await self._writer.call(reading.streams):
+            self._know(stream, number, source_type, vendor)
+        self._newest_fetch = await self._writer.call(reading.newest_fetch)
 
-        streams, newest = await self._writer.outside_transaction(work)
-        for number, tenant, source, feed, source_type, vendor in streams:
-            self._streams[StreamId(tenant, source, feed)] = (number, source_type, vendor)
-        self._newest_fetch = None if newest is None else from_micros(newest)
+    def _know(self, stream: StreamId, number: int, source_type: str, vendor: str) -> None:
+        self._numbers[stream] = number
+        self._source_types[stream] = source_type
+        self._vendors[stream] = vendor
 
     # -- pollers --------------------------------------------------------------------------
 
     async def add_stream(self, stream: StreamId, source_type: str, vendor: str) -> None:
-        """Make the stream known; to be called before its first page."""
-        if self._streams.get(stream, (0, "", ""))[1:] == (source_type, vendor):
-            return
-        work = partial(
-            writing.ensure_stream,
-            tenant=stream.tenant,
-            source=stream.source,
-            feed=stream.feed,
-            source_type=source_type,
-            vendor=vendor,
-        )
-        self._streams[stream] = (await self._writer.write(work), source_type, vendor)
+        """Make the stream known; to be called before its first page.
+
+        Raises:
+            ConfigError: the stream holds records of another source type, which this one could not read.
+        """
+        before = self._source_types.get(stream)
+        if before not in {None, source_type}:
+            msg = f"{stream} is of type {before} in the state, not {source_type}: give the new source a name of its own"
+            raise ConfigError([msg])
+        if before is None or self._vendors[stream] != vendor:
+            number = await self._writer.write(lambda c: writing.ensure_stream(c, stream, source_type, vendor))
+            self._know(stream, number, source_type, vendor)
 
     def streams(self) -> Mapping[StreamId, str]:
-        """Every stream the state knows, with its source type."""
-        return {stream: source_type for stream, (_, source_type, _) in self._streams.items()}
+        """Every stream the state knows, with its source type: a live view."""
+        return MappingProxyType(self._source_types)
+
+    async def rename_stream(self, old: StreamId, new: StreamId) -> None:
+        """Let a stream go on under another name, with its ids and positions; a name that is taken stays as it is."""
+        if old not in self._numbers or new in self._numbers:
+            return
+        await self._writer.write(lambda connection: writing.rename_streams(connection, old, new))
+        self._know(new, self._numbers.pop(old), self._source_types.pop(old), self._vendors.pop(old))
 
     async def checkpoint(self, stream: StreamId, lane: Lane, job: int = 0) -> Checkpoint | None:
         """The lane's stored position."""
-
-        def work(connection: sqlite3.Connection) -> Checkpoint | None:
-            row = connection.execute(
-                "SELECT body FROM checkpoints WHERE stream = ? AND lane = ? AND job = ?", (number, lane, job)
-            ).fetchone()
-            return None if row is None else writing.checkpoint_from_json(row[0])
-
-        number = self._number(stream)
-        return await self._operators.read(work)
+        number = self._numbers[stream]
+        body = await self._operators.read(lambda connection: reading.checkpoint(connection, number, lane, job))
+        return None if body is None else writing.checkpoint_from_json(body)
 
     async def commit_page(self, stream: StreamId, lane: Lane, page: Page, job: int = 0) -> Committed:
         """Store what is new on the page together with its checkpoint, or nothing of both.
@@ -124,7 +128,7 @@ class Store:
         Raises:
             PageRefused: this page can't be stored.
         """
-        number, source_type, vendor = self._streams[stream]
+        number, source_type, vendor = self._numbers[stream], self._source_types[stream], self._vendors[stream]
         # The later of two clocks: remembering an id longer than asked costs bytes, forgetting it early costs a double.
         day = to_day(max(page.fetched_at, self._clock.now()))
 
@@ -141,7 +145,7 @@ class Store:
 
     async def set_checkpoint(self, stream: StreamId, lane: Lane, checkpoint: Checkpoint, job: int = 0) -> None:
         """Store a position without a page: a dropped run, an operator's wish."""
-        number = self._number(stream)
+        number = self._numbers[stream]
         await self._writer.write(lambda connection: writing.write_checkpoint(connection, number, lane, job, checkpoint))
 
     # -- sinks ----------------------------------------------------------------------------
@@ -152,22 +156,7 @@ class Store:
         `new_sinks`: sink name to `start_at` (latest, earliest); a sink that has a cursor keeps it, and in a state
         without a page both mean the beginning. `renamed`: new name to old.
         """
-
-        def work(connection: sqlite3.Connection) -> list[Cursor]:
-            for new, old in renamed.items():
-                for table in ("cursors", "settles", "dead_letters", "daily"):
-                    connection.execute(f"UPDATE OR IGNORE {table} SET sink = ? WHERE sink = ?", (new, old))  # noqa: S608
-            last = reading.last_seq(connection)
-            for sink, start_at in new_sinks.items():
-                seq = last + 1 if start_at == "latest" else 1
-                connection.execute(
-                    "INSERT INTO cursors (sink, destination, seq, offset) SELECT ?, '', ?, 0 "
-                    "WHERE NOT EXISTS (SELECT 1 FROM cursors WHERE sink = ?)",
-                    (sink, seq, sink),
-                )
-            return reading.cursors(connection)
-
-        return await self._writer.write(work)
+        return await self._writer.write(lambda connection: cursors.prepare(connection, new_sinks, renamed))
 
     async def cursors(self) -> list[Cursor]:
         """Every cursor there is."""
@@ -175,7 +164,7 @@ class Store:
 
     async def read(self, after: Position, streams: Sequence[StreamId], max_bytes: int) -> Chunk:
         """Pages of these streams from `after` on; see `reading.pages`."""
-        numbers = [self._number(stream) for stream in streams if stream in self._streams]
+        numbers = self._numbers_of(streams)
         return await self._delivery.read(lambda connection: reading.pages(connection, after, numbers, max_bytes))
 
     async def last_seq(self) -> int:
@@ -191,27 +180,37 @@ class Store:
         state: bytes | None = None,
         dead_letters: Sequence[NewDeadLetter] = (),
         delivered: Mapping[StreamId, tuple[int, int]] | None = None,
+        resolved: Sequence[int] = (),
     ) -> None:
-        """Move the cursor to `position`, store the receipt's state, its dead letters, the day's counts."""
-        letters = [(self._number(letter.stream), letter) for letter in dead_letters]
-        counts = [(self._number(stream), *count) for stream, count in (delivered or {}).items()]
+        """Move the cursor to `position`, store the receipt's state, its dead letters, the day's counts.
+
+        `resolved` are dead letters that the sink took after all: they are no more.
+        """
+        letters = [(self._numbers[letter.stream], letter) for letter in dead_letters]
+        counts = [(self._numbers[stream], *count) for stream, count in (delivered or {}).items()]
         at = self._clock.now()
         await self._writer.write(
-            lambda connection: writing.settle(connection, sink, destination, position, state, letters, at, counts),
+            lambda connection: writing.settle(
+                connection, sink, destination, position, state, letters, at, counts, resolved
+            ),
             "settle",
         )
 
     async def store_state(self, sink: str, destination: str, state: bytes) -> None:
-        """Store a sink's intent before it touches anything."""
-        await self._writer.write(lambda connection: writing.store_state(connection, sink, destination, state))
+        """Store a sink's intent before it touches anything.
+
+        Raises:
+            PageRefused: the sink has no cursor for that destination.
+        """
+        await self._writer.write(lambda connection: cursors.store_state(connection, sink, destination, state))
 
     async def forget_sink(self, sink: str) -> None:
         """Let go of a sink's cursors, with whatever they had not delivered."""
-        await self._writer.write(lambda connection: connection.execute("DELETE FROM cursors WHERE sink = ?", (sink,)))
+        await self._writer.write(lambda connection: cursors.forget(connection, sink))
 
     async def backlog(self, position: Position, streams: Sequence[StreamId] | None = None) -> Backlog:
         """What lies at and behind `position`, of these streams or of all."""
-        numbers = None if streams is None else [self._number(stream) for stream in streams if stream in self._streams]
+        numbers = None if streams is None else self._numbers_of(streams)
         return await self._operators.read(lambda connection: reading.backlog(connection, position, numbers))
 
     # -- operators ------------------------------------------------------------------------
@@ -236,66 +235,44 @@ class Store:
         """How many dead letters each sink has."""
         return await self._operators.read(reading.dead_letter_counts)
 
+    async def replay_horizon(self) -> datetime | None:
+        """When the oldest page that can still be delivered again was fetched."""
+        return await self._operators.read(reading.replay_horizon)
+
     async def drop_dead_letters(self, ids: Sequence[int]) -> int:
         """Throw refused events away; returns how many there were."""
-
-        def work(connection: sqlite3.Connection) -> int:
-            return sum(
-                connection.execute("DELETE FROM dead_letters WHERE id = ?", (number,)).rowcount for number in ids
-            )
-
-        return await self._writer.write(work)
+        return await self._writer.write(lambda connection: writing.drop_dead_letters(connection, ids))
 
     async def note_attempt(self, number: int, reason: str) -> None:
         """Count another refusal of a dead letter."""
-        await self._writer.write(
-            lambda connection: connection.execute(
-                "UPDATE dead_letters SET attempts = attempts + 1, reason = ?, at = ? WHERE id = ?",
-                (reason[:4000], to_micros(self._clock.now()), number),
-            )
-        )
+        at = self._clock.now()
+        await self._writer.write(lambda connection: writing.note_attempt(connection, number, reason, at))
 
     async def backup(self, target: Path) -> None:
         """Write a consistent copy of the running state to `target`, which must not exist.
 
         Raises:
             StoreError: it exists, or can't be written.
+            StoreFull: no room for it.
         """
+        # It may take minutes: on a thread of its own, so that neither delivery nor the janitor waits for it.
+        reader = Reader(self._connect_reader, self.path, "backup")
+        try:
+            await reader.read(lambda connection: backup.write(connection, target))
+        finally:
+            await reader.close()
 
-        def work(connection: sqlite3.Connection) -> None:
-            if target.exists():
-                msg = f"{target} exists: a backup overwrites nothing"
-                raise StoreError(msg)
-            connection.execute("PRAGMA query_only=OFF")
-            try:
-                connection.execute("VACUUM INTO ?", (str(target),))
-            finally:
-                connection.execute("PRAGMA query_only=ON")
-            opening.seal_backup(target)
+    async def full_check(self) -> list[str]:
+        """Read through the whole file; returns what is damaged. Takes long on a large state: only on request."""
 
-        await self._operators.read(work)
+        def work(connection: sqlite3.Connection) -> list[str]:
+            return [row[0] for row in connection.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
+
+        return await self._operators.read(work)
 
     async def usage(self) -> Usage:
         """How much room the state takes and what is left."""
-
-        def work(connection: sqlite3.Connection) -> tuple[int, int, int]:
-            return (
-                connection.execute("PRAGMA page_count").fetchone()[0],
-                connection.execute("PRAGMA freelist_count").fetchone()[0],
-                connection.execute("PRAGMA page_size").fetchone()[0],
-            )
-
-        pages, free, page_size = await self._operators.read(work)
-        wal = self.path.with_name(self.path.name + "-wal")
-        wal_bytes = wal.stat().st_size if wal.exists() else 0
-        volume = os.statvfs(self.path.parent)
-        return Usage(
-            used=(pages - free) * page_size + wal_bytes,
-            free_pages=free * page_size,
-            wal=wal_bytes,
-            volume_free=volume.f_bavail * volume.f_frsize,
-            volume_size=volume.f_blocks * volume.f_frsize,
-        )
+        return await self._operators.read(lambda connection: reading.usage(connection, self.path))
 
     # -- janitor --------------------------------------------------------------------------
 
@@ -312,12 +289,20 @@ class Store:
         return await self._writer.write(lambda connection: pruning.bodies(connection, before, cut), "prune")
 
     async def prune_pages(self, before: Position, older_than: timedelta) -> int:
-        """Forget old pages and settles in one small step; returns how many went."""
+        """Forget old pages, the settles that speak of them, and very old daily counts, in one small step.
+
+        Returns how many rows went of the table that had most (0: nothing left to forget).
+        """
         now = self.safe_now()
         if now is None:
             return 0
-        cut = to_micros(now - older_than)
-        return await self._writer.write(lambda connection: pruning.pages(connection, before, cut))
+        cut, day = to_micros(now - older_than), to_day(now - _DAILY_COUNTS_KEPT)
+
+        def work(connection: sqlite3.Connection) -> int:
+            gone = pruning.pages(connection, before, cut)
+            return max(gone, pruning.settles(connection), pruning.days(connection, day))
+
+        return await self._writer.write(work)
 
     async def prune_ids(self, after: pruning.Key, older_than: timedelta) -> pruning.Key | None:
         """Forget ids first seen too long ago, one stretch of the table; returns where to go on, None at the end."""
@@ -328,23 +313,27 @@ class Store:
         return await self._writer.write(lambda connection: pruning.ids(connection, after, day))
 
     async def thin_settles(self, older_than: timedelta) -> int:
-        """Keep one settle a minute of the old ones."""
+        """Keep one settle a minute of the old ones, in as many small steps as it takes; returns how many went."""
         now = self.safe_now()
         if now is None:
             return 0
         cut = to_micros(now - older_than)
-        return await self._writer.write(lambda connection: pruning.thin_settles(connection, cut))
+        gone = 0
+        after: int | None = self._thinned_to
+        while after is not None:
+            self._thinned_to = after
+            step, after = await self._writer.write(partial(pruning.thin_settles, older_than=cut, after=after))
+            gone += step
+        return gone
 
     async def vacuum(self, keep_free_bytes: int) -> bool:
         """Give free pages back to the file system for about 20 ms; returns whether there is more to do."""
         keep = keep_free_bytes // opening.PAGE_BYTES
-        return await self._writer.outside_transaction(lambda connection: pruning.vacuum(connection, keep))
+        return await self._writer.call(lambda connection: pruning.vacuum(connection, keep))
 
-    async def truncate_wal(self) -> None:
-        """Copy the WAL back and cut it, if no reader is in the way."""
-        await self._writer.outside_transaction(
-            lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        )
+    async def truncate_wal(self) -> bool:
+        """Copy the WAL back and cut it; False where a reader was in the way."""
+        return await self._writer.call(pruning.truncate_wal)
 
-    def _number(self, stream: StreamId) -> int:
-        return self._streams[stream][0]
+    def _numbers_of(self, streams: Sequence[StreamId]) -> list[int]:
+        return [self._numbers[stream] for stream in streams if stream in self._numbers]

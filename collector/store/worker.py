@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +30,7 @@ Work = Callable[[sqlite3.Connection], T]
 MAX_GROUP = 64
 _REFUSALS = (
     CollectorError,
+    OSError,
     ValueError,
     TypeError,
     ArithmeticError,
@@ -46,25 +49,76 @@ class _Write:
     then: Callable[[Any], None] | None
 
 
-class Writer:
+class _Worker:
+    """One thread and the connection it owns."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], path: Path, name: str) -> None:
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._executor = ThreadPoolExecutor(1, f"store-{name}")
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    async def call(self, work: Work[T]) -> T:
+        """Run `work` on the connection, in autocommit mode, and return what it returned.
+
+        Raises:
+            StoreFull: no room on the volume.
+            StoreError: corruption, an I/O error, or the state is closed.
+        """
+        self._refuse_if_closed()
+        return await self._loop.run_in_executor(self._executor, self._call, work)
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go of the file; also when the caller is cancelled meanwhile."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await asyncio.shield(self._loop.run_in_executor(self._executor, self._disconnect))
+        finally:
+            self._executor.shutdown(wait=True)  # the lock must not be released before the thread is done
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            msg = f"{self._path}: the state is closed"
+            raise StoreError(msg)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _call(self, work: Work[T]) -> T:
+        try:
+            return work(self._connected())
+        except (sqlite3.Error, OSError) as exc:
+            raise translate(exc, self._path) from exc
+        except (msgspec.MsgspecError, zstandard.ZstdError) as exc:
+            msg = f"{self._path}: a page of the log is damaged: {exc}; restore a backup"
+            raise StoreError(msg) from exc
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class Reader(_Worker):
+    """A thread with a connection of its own that only reads; short reads, so that the WAL can be checkpointed."""
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` and return what it returned; errors as in `call`."""
+        return await self.call(work)
+
+
+class Writer(_Worker):
     """The one thread that writes. Every `write` is applied in call order."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], path: Path) -> None:
-        self._path = path
-        self._loop = asyncio.get_running_loop()
+        super().__init__(connect, path, "writer")
         self._queue: deque[_Write] = deque()
-        self._executor = ThreadPoolExecutor(1, "store-writer")
-        self._connect = connect
-        self._connection: sqlite3.Connection | None = None
-
-    async def open(self) -> None:
-        """Connect, in the thread that will use the connection."""
-        self._connection = await self._loop.run_in_executor(self._executor, self._connect)
-
-    async def close(self) -> None:
-        """Finish what is queued, then let go of the file."""
-        await self._loop.run_in_executor(self._executor, self._disconnect)
-        self._executor.shutdown(wait=True)
 
     async def write(self, work: Work[T], name: str = "other", then: Callable[[T], None] | None = None) -> T:
         """Run `work` in a transaction and return what it returned, once that is durable.
@@ -75,31 +129,13 @@ class Writer:
         Raises:
             PageRefused: this write can't be stored; the others of its group were.
             StoreFull: no room on the volume; nothing of it was stored.
-            StoreError: corruption or an I/O error.
+            StoreError: corruption, an I/O error, or the state is closed.
         """
+        self._refuse_if_closed()
         future: asyncio.Future[T] = self._loop.create_future()
         self._queue.append(_Write(work, name, future, then))
         self._executor.submit(self._drain)
         return await future
-
-    async def outside_transaction(self, work: Work[T]) -> T:
-        """Run what SQLite allows outside a transaction only (vacuum, checkpoint)."""
-        return await self._loop.run_in_executor(self._executor, self._call, work)
-
-    def _call(self, work: Work[T]) -> T:
-        if self._connection is None:
-            msg = "the state is closed"
-            raise StoreError(msg)
-        try:
-            return work(self._connection)
-        except sqlite3.Error as exc:
-            raise translate(exc, self._path) from exc
-
-    def _disconnect(self) -> None:
-        self._drain()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     def _drain(self) -> None:
         group: list[_Write] = []
@@ -113,9 +149,8 @@ class Writer:
             handled = True
         finally:
             if not handled:  # a bug of ours must end the process with a trace, never leave a caller waiting for ever
-                lost = StoreError("the writer failed unexpectedly; see the trace")
                 for write in group:
-                    self._loop.call_soon_threadsafe(_fail, write.future, lost)
+                    self._tell(_fail, write, _unexpected(sys.exception()))
 
     def _run(self, group: list[_Write]) -> None:
         try:
@@ -126,10 +161,7 @@ class Writer:
             self._answer(group, results)
 
     def _transact(self, group: list[_Write]) -> list[Any]:
-        connection = self._connection
-        if connection is None:
-            msg = "the state is closed"
-            raise StoreError(msg)
+        connection = self._connected()
         connection.execute("BEGIN IMMEDIATE")
         try:
             results = [write.work(connection) for write in group]
@@ -145,78 +177,55 @@ class Writer:
 
     def _replay(self, group: list[_Write], cause: Exception) -> None:
         if len(group) == 1:
-            self._loop.call_soon_threadsafe(_fail, group[0].future, self._refusal(cause))
+            self._tell(_fail, group[0], self._refusal(cause))
             return
         for write in group:
             try:
                 results = self._transact([write])
             except (sqlite3.Error, *_REFUSALS) as exc:
-                self._loop.call_soon_threadsafe(_fail, write.future, self._refusal(exc))
+                self._tell(_fail, write, self._refusal(exc))
             else:
                 self._answer([write], results)
 
     def _refusal(self, exc: Exception) -> Exception:
-        refusal: Exception
         if isinstance(exc, CollectorError):
             return exc
-        refusal = (
-            translate(exc, self._path) if isinstance(exc, sqlite3.Error) else PageRefused(f"can't be stored: {exc}")
-        )
+        refusal: CollectorError
+        if isinstance(exc, sqlite3.Error | OSError):
+            refusal = translate(exc, self._path)
+        else:
+            refusal = PageRefused(f"can't be stored: {exc}")
         refusal.__cause__ = exc
         return refusal
 
     def _answer(self, group: list[_Write], results: list[Any]) -> None:
-        self._loop.call_soon_threadsafe(_succeed, group, results)
+        for write, result in zip(group, results, strict=True):
+            self._tell(_succeed, write, result)
+
+    def _tell(self, callback: Callable[[_Write, Any], None], write: _Write, outcome: Any) -> None:
+        with suppress(RuntimeError):  # the loop is gone, so nobody waits any more
+            self._loop.call_soon_threadsafe(callback, write, outcome)
 
 
-class Reader:
-    """A thread with a connection of its own that only reads; short reads, so that the WAL can be checkpointed."""
-
-    def __init__(self, connect: Callable[[], sqlite3.Connection], path: Path, name: str) -> None:
-        self._path = path
-        self._loop = asyncio.get_running_loop()
-        self._executor = ThreadPoolExecutor(1, f"store-{name}")
-        self._connect = connect
-        self._connection: sqlite3.Connection | None = None
-
-    async def read(self, work: Work[T]) -> T:
-        """Run `work` and return what it returned.
-
-        Raises:
-            StoreError: corruption or an I/O error.
-        """
-        return await self._loop.run_in_executor(self._executor, self._call, work)
-
-    async def close(self) -> None:
-        """Let go of the file."""
-        await self._loop.run_in_executor(self._executor, self._disconnect)
-        self._executor.shutdown(wait=True)
-
-    def _call(self, work: Work[T]) -> T:
-        try:
-            if self._connection is None:
-                self._connection = self._connect()
-            return work(self._connection)
-        except sqlite3.Error as exc:
-            raise translate(exc, self._path) from exc
-        except (msgspec.MsgspecError, zstandard.ZstdError) as exc:
-            msg = f"{self._path}: a page of the log is damaged: {exc}; restore a backup"
-            raise StoreError(msg) from exc
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _succeed(group: list[_Write], results: list[Any]) -> None:
-    for write, result in zip(group, results, strict=True):
+def _succeed(write: _Write, result: Any) -> None:
+    told = write.then is None
+    try:
         if write.then is not None:
             write.then(result)
-        if not write.future.done():
+            told = True
+    finally:
+        if not told:  # somebody missed a page that is in the log: only a new start can mend that
+            _fail(write, _unexpected(sys.exception()))
+        elif not write.future.done():
             write.future.set_result(result)
 
 
-def _fail(future: asyncio.Future[Any], exc: Exception) -> None:
-    if not future.done():
-        future.set_exception(exc)
+def _fail(write: _Write, exc: Exception) -> None:
+    if not write.future.done():
+        write.future.set_exception(exc)
+
+
+def _unexpected(cause: BaseException | None) -> StoreError:
+    exc = StoreError("the writer failed unexpectedly; the cause is in the trace")
+    exc.__cause__ = cause
+    return exc

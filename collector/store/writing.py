@@ -9,7 +9,7 @@ from datetime import datetime
 import orjson
 
 from collector.errors import PageRefused
-from collector.model import Checkpoint, Gap, Lane, Page, Record, event_hash
+from collector.model import Checkpoint, Gap, Lane, Page, Record, StreamId, event_hash
 from collector.store import codec
 from collector.store.rows import Committed, NewDeadLetter, Position, to_day, to_micros
 
@@ -21,17 +21,12 @@ ON CONFLICT DO NOTHING RETURNING hash16
 """
 
 
-def ensure_stream(
-    connection: sqlite3.Connection, tenant: str, source: str, feed: str, source_type: str, vendor: str
-) -> int:
+def ensure_stream(connection: sqlite3.Connection, stream: StreamId, source_type: str, vendor: str) -> int:
     """The stream's number, made on first use; the vendor's name must stay, uids are made of it."""
-    connection.execute(
-        "INSERT INTO streams (tenant, source, feed, source_type, vendor) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET source_type = excluded.source_type, vendor = excluded.vendor",
-        (tenant, source, feed, source_type, vendor),
-    )
     row = connection.execute(
-        "SELECT id FROM streams WHERE tenant = ? AND source = ? AND feed = ?", (tenant, source, feed)
+        "INSERT INTO streams (tenant, source, feed, source_type, vendor) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET source_type = excluded.source_type, vendor = excluded.vendor RETURNING id",
+        (stream.tenant, stream.source, stream.feed, source_type, vendor),
     ).fetchone()
     return int(row[0])
 
@@ -102,7 +97,7 @@ def checkpoint_from_json(body: str) -> Checkpoint:
 
 
 def record_gap(connection: sqlite3.Connection, stream: int, lane: Lane, gap: Gap, at: datetime) -> None:
-    """Remember what could not be read; the same range of the same lane counts once."""
+    """Remember what could not be read; the same range of the same stream counts once, whichever lane met it."""
     values = (stream, lane, to_micros(gap.start), to_micros(gap.end), gap.token, gap.reason, to_micros(at))
     connection.execute(
         "INSERT INTO gaps (stream, lane, started, ended, token, reason, at) SELECT ?, ?, ?, ?, ?, ?, ? "
@@ -111,7 +106,7 @@ def record_gap(connection: sqlite3.Connection, stream: int, lane: Lane, gap: Gap
     )
 
 
-def settle(  # noqa: PLR0917 -- one transaction, these are its parts
+def settle(  # noqa: PLR0913, PLR0917 -- one transaction, these are its parts
     connection: sqlite3.Connection,
     sink: str,
     destination: str,
@@ -120,11 +115,14 @@ def settle(  # noqa: PLR0917 -- one transaction, these are its parts
     dead_letters: Sequence[tuple[int, NewDeadLetter]],
     at: datetime,
     delivered: Sequence[tuple[int, int, int]],
+    resolved: Sequence[int] = (),
 ) -> None:
     """Move the cursor to the end of what was accepted, with all that follows from the receipt.
 
-    `dead_letters` come with their stream's number; `delivered` is (stream number, events, bytes).
+    `dead_letters` come with their stream's number; `delivered` is (stream number, events, bytes); `resolved` are the
+    numbers of dead letters that the sink took after all.
     """
+    drop_dead_letters(connection, resolved)
     connection.execute(
         "INSERT INTO cursors (sink, destination, seq, offset, state) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET seq = excluded.seq, offset = excluded.offset, "
@@ -156,9 +154,25 @@ def settle(  # noqa: PLR0917 -- one transaction, these are its parts
         _count(connection, to_day(at), stream, sink, events, size)
 
 
-def store_state(connection: sqlite3.Connection, sink: str, destination: str, state: bytes) -> None:
-    """Store a sink's intent; the cursor stays where it is."""
-    connection.execute("UPDATE cursors SET state = ? WHERE sink = ? AND destination = ?", (state, sink, destination))
+def drop_dead_letters(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
+    """Throw refused events away; returns how many there were."""
+    return connection.executemany("DELETE FROM dead_letters WHERE id = ?", [(number,) for number in ids]).rowcount
+
+
+def note_attempt(connection: sqlite3.Connection, number: int, reason: str, at: datetime) -> None:
+    """Count another refusal."""
+    connection.execute(
+        "UPDATE dead_letters SET attempts = attempts + 1, reason = ?, at = ? WHERE id = ?",
+        (reason[:4000], to_micros(at), number),
+    )
+
+
+def rename_streams(connection: sqlite3.Connection, old: StreamId, new: StreamId) -> None:
+    """Let a stream go on under another name, unless that name is taken; its feed stays the same."""
+    connection.execute(
+        "UPDATE OR IGNORE streams SET tenant = ?, source = ? WHERE tenant = ? AND source = ? AND feed = ?",
+        (new.tenant, new.source, old.tenant, old.source, old.feed),
+    )
 
 
 def _count(connection: sqlite3.Connection, day: int, stream: int, sink: str, events: int, size: int) -> None:

@@ -3,12 +3,13 @@
 from collector.testing.builders import make_batch, make_event, make_record
 from collector.testing.clock import FakeClock
 from collector.testing.contract import SINK_CHECKS, ScriptedLog, SinkSubject
-from collector.testing.sinks import RecordingSink, recording_plugin
+from collector.testing.sinks import RecordingConfig, RecordingSink, recording_plugin
 from collector.testing.sources import ScriptedSource
 
 __all__ = [
     "SINK_CHECKS",
     "FakeClock",
+    "RecordingConfig",
     "RecordingSink",
     "ScriptedLog",
     "ScriptedSource",

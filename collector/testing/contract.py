@@ -1,7 +1,7 @@
 """What every sink must do, whatever it is: checks to run against a plugin, built-in or not.
 
-`ScriptedLog` stands in for the engine: it keeps a cursor and a state as the store would, and cuts batches. A check fails
-with an `AssertionError` that says what was broken. Run each of `SINK_CHECKS` against a fresh `SinkSubject`.
+`ScriptedLog` stands in for the engine: it keeps a cursor and a state as the store would, and cuts batches. A check
+fails with an `AssertionError` that says what was broken. Run each of `SINK_CHECKS` against a fresh `SinkSubject`.
 """
 
 from __future__ import annotations

@@ -62,6 +62,10 @@ class RecordingSink:
                 self.lines.append(payload)
 
 
+class RecordingConfig(BaseModel):
+    """A configuration with nothing to configure."""
+
+
 def recording_plugin(sink: RecordingSink) -> SinkPlugin:
     """A plugin whose every opening gives this one sink."""
 
@@ -80,4 +84,4 @@ def recording_plugin(sink: RecordingSink) -> SinkPlugin:
     ) -> AbstractAsyncContextManager[RecordingSink]:
         return opened(state)
 
-    return SinkPlugin(config=BaseModel, open=open_)
+    return SinkPlugin(config=RecordingConfig, open=open_)

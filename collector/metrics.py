@@ -155,7 +155,7 @@ class Metrics:
     def forget(self, **labels: str) -> None:
         """Remove every series that carries all of these labels: what they speak of is no longer configured."""
         for metric in self._declared:
-            if set(labels) <= set(metric._labelnames):  # noqa: SLF001 -- as above
+            if labels and set(labels) <= set(metric._labelnames):  # noqa: SLF001 -- as above
                 metric.remove_by_labels(labels)
 
     # -- declaring ---------------------------------------------------------------------------

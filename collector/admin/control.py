@@ -2,7 +2,9 @@
 
     GET  /status  /health  /checkpoints  /dead-letters?sink=&limit=  /dead-letters/ID
     GET  /tail?tenant=&format=      lines without end; an empty line now and then says that we are still there
-    POST /reload  /dead-letters/retry  /dead-letters/drop      the latter two with {"sink": , "ids": }, null: all
+    POST /reload
+    POST /backup                                      with {"path": }
+    POST /dead-letters/retry  /dead-letters/drop      with {"sink": , "ids": }, null: all
 
 An error is `{"error": "..."}`: 422 with `problems` for a refused configuration, 409 for what can't be done.
 """
@@ -24,7 +26,7 @@ from collector.admin.unix_socket import private_socket
 from collector.errors import CollectorError
 
 KEEP_ALIVE_SECONDS = 5.0
-_SHUTDOWN_SECONDS = 1.0
+_SHUTDOWN_SECONDS = 0.25
 _MOST_LETTERS = 100_000
 
 
@@ -55,6 +57,7 @@ def make_control_app(operations: Operations, keep_alive: float = KEEP_ALIVE_SECO
     app.router.add_get("/checkpoints", verbs.checkpoints)
     app.router.add_get("/tail", verbs.tail)
     app.router.add_post("/reload", verbs.reload)
+    app.router.add_post("/backup", verbs.backup)
     app.router.add_get("/dead-letters", verbs.dead_letters)
     app.router.add_get(r"/dead-letters/{number:\d{1,18}}", verbs.dead_letter)
     app.router.add_post("/dead-letters/retry", verbs.retry)
@@ -80,6 +83,13 @@ class _Verbs:
 
     async def reload(self, _request: web.Request) -> web.Response:
         return answer(await self._operations.reload())
+
+    async def backup(self, request: web.Request) -> web.Response:
+        body = await request.json(loads=orjson.loads)
+        target = body.get("path") if isinstance(body, dict) else None
+        if not isinstance(target, str) or not target.startswith("/"):
+            raise CollectorError("backup needs an absolute path")
+        return answer(await self._operations.backup(target))
 
     async def dead_letters(self, request: web.Request) -> web.Response:
         limit = request.query.get("limit", "100")

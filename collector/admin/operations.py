@@ -73,6 +73,10 @@ class Operations(Protocol):
         """Remove these for good, chosen likewise; returns how many were."""
         ...
 
+    async def backup(self, target: str, /) -> JsonObject:
+        """Write a consistent copy of the state to that absolute path, which must not exist."""
+        ...
+
     async def checkpoints(self) -> list[JsonObject]:
         """Positions at the vendors: `tenant`, `source`, `feed`, `lane`, `watermark`, `run`, `state`."""
         ...

@@ -27,7 +27,7 @@ _PAGE = f"""edr-collector {__version__}
 """
 
 # Answers are small and made at once: whoever takes longer to read them at shutdown has gone.
-_SHUTDOWN_SECONDS = 1.0
+_SHUTDOWN_SECONDS = 0.25
 
 
 def make_app(operations: Operations, rendering: Rendering | None = None) -> web.Application:

@@ -2,8 +2,8 @@
 
 | request | does |
 |---|---|
-| `GET state` | counters: requests, violations, broken, refused, faults_served, most_in_window, logins, events, vendor_now |
-| `GET ledger[?client_id=…][&hashes=0]` | one JSON line per visible event: `Ledger.report` with `id`, bytes as base64 |
+| `GET state` | requests, violations, broken, refused, faults_served, most_in_window, logins, events, vendor_now |
+| `GET ledger[?client_id=…][&hashes=0]` | one JSON line per visible event: `Ledger.report` and `id`, bytes in base64 |
 | `POST fill` | `{count, start, end, seed?, mix?}`: generate events; answers `{ids}` |
 | `POST tie` | `{count, at, seed?}`: that many events in one millisecond; answers `{ids}` |
 | `POST events` | `{events: [{id, raw (base64), stamp, visible_at?, organization_id, engine?, ...}]}`: add these |

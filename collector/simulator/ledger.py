@@ -67,7 +67,7 @@ class Ledger:
 
         `raw` is what was first served, or the first version where none was; `versions` are the bytes of every
         version visible by now: a reader of the API may have got any of them first. `sha256` names the content less
-        the fields that may change; without `hashes` it is left out, which is ten times as quick. Times are RFC 3339, vendor time.
+        the fields that may change; making it takes long, so it may be left out. Times are RFC 3339, vendor time.
         """
         for key, entry in self._entries.items():
             visible = [event for event in entry.versions if event.visible_ms <= now_ms]

@@ -360,6 +360,31 @@ async def test_start_is_inclusive_unless_asked_otherwise_and_end_exclusive(
     assert stamps == [["50", "51"], ["50", "51"], ["51"]]
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "exclusive", "found"),
+    [
+        ("50.001", "50.003", "false", ["1", "2"]),
+        ("50.001", "50.003", "true", ["2"]),
+        ("50.0005", "50.0020", "false", ["1"]),
+        ("50.0005", "50.002001", "true", ["1", "2"]),
+        ("50.002", "50.002", "false", []),
+    ],
+)
+async def test_bounds_are_exact_to_the_microsecond(
+    sim: WithSecureSimulator, client: Client, start: str, end: str, exclusive: str, found: list[str]
+) -> None:
+    for ms in range(4):
+        sim.cloud.tie(1, NOON - timedelta(seconds=10, milliseconds=-ms), seed=ms)
+
+    reply = await client.page(
+        persistenceTimestampStart=f"2026-03-02T11:59:{start}Z",
+        persistenceTimestampEnd=f"2026-03-02T11:59:{end}Z",
+        exclusiveStart=exclusive,
+    )
+
+    assert [sim.ledger()[item["id"]]["stamp"][22] for item in reply.json["items"]] == found
+
+
 async def test_end_is_now_by_default(sim: WithSecureSimulator, client: Client, clock: SetClock) -> None:
     sim.cloud.tie(1, NOON)
 

@@ -51,6 +51,7 @@ def read_document(file: Path, report: Report) -> Document | None:
     if text is None:
         return None
     try:
+        _check_depth(text)
         root = yaml.compose(text, Loader=_Loader)
         document = Document(name, None, {(): Place(name, 1, ())})
         if root is not None:
@@ -80,9 +81,7 @@ class _Values:
         self._left = _MAX_VALUES
 
     def read(self, node: yaml.Node, path: Location) -> Any:
-        self._left -= 1
-        if self._left < 0:
-            raise _TooMuchError(f"more than {_MAX_VALUES} values, aliases unfolded")
+        self._count()
         if len(path) > _MAX_DEPTH:
             raise _TooMuchError(f"nested deeper than {_MAX_DEPTH} levels")
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
@@ -94,6 +93,11 @@ class _Values:
         # The tag itself is not shown: it may be the first half of a password.
         self._problem(node, path, "YAML tags are not supported; a value that begins with ! needs quotes")
         return None
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMuchError(f"more than {_MAX_VALUES} values, aliases unfolded")
 
     def _list(self, node: yaml.SequenceNode, path: Location) -> list[Any]:
         values = []
@@ -142,10 +146,13 @@ class _Values:
                 continue
             parents = child.value if isinstance(child, yaml.SequenceNode) else [child]
             for parent in parents:
+                self._count()
                 if not isinstance(parent, yaml.MappingNode):
                     self._problem(key, path, "<< takes an alias of a mapping, or a list of them")
                     continue
-                pairs += self._own_pairs(parent, None)
+                own = self._own_pairs(parent, None)
+                self._left -= len(own)
+                pairs += own
                 pairs += self._merged_pairs(parent, path, depth + 1)
         return pairs
 
@@ -155,6 +162,18 @@ class _Values:
     def _problem(self, node: yaml.Node, path: Location | None, message: str) -> None:
         if path is not None:
             self._report.add_at(Place(self._document.file, node.start_mark.line + 1, path), message)
+
+
+def _check_depth(text: str) -> None:
+    """Composing nodes is recursive and without a limit: libyaml would take the process down with it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _MAX_DEPTH:
+            raise _TooMuchError(f"nested deeper than {_MAX_DEPTH} levels")
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

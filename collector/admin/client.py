@@ -15,6 +15,10 @@ from urllib.parse import urlencode
 from collector.errors import CollectorError, ConfigError
 
 
+class DaemonAbsent(CollectorError):
+    """Nobody listens on the socket: the daemon does not run."""
+
+
 class ControlClient:
     """Asks the daemon behind one socket; a connection per request.
 
@@ -22,7 +26,8 @@ class ControlClient:
 
     Every method raises:
         ConfigError: the daemon refuses its configuration file.
-        CollectorError: no daemon, none that answers, or what was asked can't be done; a message for the operator.
+        DaemonAbsent: no daemon runs.
+        CollectorError: it does not answer, or what was asked can't be done; a message for the operator.
     """
 
     def __init__(self, path: Path, timeout: float = 30.0) -> None:
@@ -61,6 +66,8 @@ class ControlClient:
             ) from exc
         except PermissionError as exc:
             raise CollectorError(f"{self._path}: permission denied: run this as the daemon's user") from exc
+        except (FileNotFoundError, ConnectionRefusedError) as exc:
+            raise DaemonAbsent(f"no daemon answers on {self._path}: is it running with this configuration?") from exc
         except (OSError, http.client.HTTPException, ValueError) as exc:
             raise CollectorError(f"no daemon answers on {self._path}: {_reason(exc)}") from exc
         finally:
@@ -94,8 +101,4 @@ def _refusal(status: int, body: bytes) -> CollectorError:
 
 
 def _reason(exc: Exception) -> str:
-    if isinstance(exc, FileNotFoundError):
-        return "there is no such socket; is the daemon running, and is this its configuration?"
-    if isinstance(exc, ConnectionRefusedError):
-        return "nobody listens there any more"
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc) or type(exc).__name__

@@ -85,8 +85,8 @@ class _Verbs:
         return answer(await self._operations.reload())
 
     async def backup(self, request: web.Request) -> web.Response:
-        body = await request.json(loads=orjson.loads)
-        target = body.get("path") if isinstance(body, dict) else None
+        target = (await _body(request)).get("path")
+        # Relative to what? The daemon's folder is none the operator knows.
         if not isinstance(target, str) or not target.startswith("/"):
             raise CollectorError("backup needs an absolute path")
         return answer(await self._operations.backup(target))
@@ -144,14 +144,21 @@ class _Verbs:
 
 
 async def _choice(request: web.Request) -> tuple[str | None, Sequence[int] | None]:
+    body = await _body(request)
+    sink, numbers = body.get("sink"), body.get("ids")
+    if not (sink is None or isinstance(sink, str)) or not (numbers is None or _are_numbers(numbers)):
+        raise CollectorError('the request must be {"sink": name or null, "ids": list of numbers or null}')
+    return sink, numbers
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
     try:
         body: Any = orjson.loads(await request.read())
     except orjson.JSONDecodeError as exc:
         raise CollectorError("the request is no JSON") from exc
-    sink, numbers = (body.get("sink"), body.get("ids")) if isinstance(body, dict) else (0, None)
-    if not (sink is None or isinstance(sink, str)) or not (numbers is None or _are_numbers(numbers)):
-        raise CollectorError('the request must be {"sink": name or null, "ids": list of numbers or null}')
-    return sink, numbers
+    if not isinstance(body, dict):
+        raise CollectorError("the request is no JSON object")
+    return body
 
 
 def _are_numbers(value: Any) -> bool:

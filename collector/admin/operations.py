@@ -74,9 +74,13 @@ class Operations(Protocol):
         ...
 
     async def backup(self, target: str, /) -> JsonObject:
-        """Write a consistent copy of the state to that absolute path, which must not exist."""
+        """Write a consistent copy of the state to that absolute path, which must not exist: `path`."""
         ...
 
     async def checkpoints(self) -> list[JsonObject]:
-        """Positions at the vendors: `tenant`, `source`, `feed`, `lane`, `watermark`, `run`, `state`."""
+        """Positions at the vendors.
+
+        `tenant`, `source`, `feed`, `lane`, `job` (None but for the job lane), `watermark`, `run` (whether one is
+        unfinished), `state`.
+        """
         ...

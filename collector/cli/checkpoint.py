@@ -1,12 +1,14 @@
-"""`collector checkpoint`: the positions at the vendors."""
+"""`collector checkpoint`: the positions at the vendors, of a running or a stopped daemon."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import asyncio
+from pathlib import Path
 from typing import Any
 
-from collector.cli.daemon import add_config_argument, connect
+from collector.admin.client import DaemonAbsent
+from collector.cli.daemon import add_config_argument, config_path, connect
 from collector.cli.tables import print_json, print_table, text_of
 
 COLUMNS = ("feed", "lane", "watermark", "run")
@@ -24,7 +26,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Print them."""
-    checkpoints = connect(arguments).get("/checkpoints")
+    try:
+        checkpoints = connect(arguments).get("/checkpoints")
+    except DaemonAbsent as absent:
+        checkpoints = asyncio.run(_of_stopped(config_path(arguments), absent))
     if arguments.json:
         print_json(checkpoints)
     else:
@@ -32,7 +37,25 @@ def run_list(arguments: argparse.Namespace) -> int:
     return 0
 
 
+async def _of_stopped(path: Path, absent: DaemonAbsent) -> list[dict[str, Any]]:
+    """What the state holds; opening it keeps a daemon from starting meanwhile.
+
+    Raises:
+        DaemonAbsent: there is no state either.
+    """
+    from collector.app.operations import checkpoint_rows
+    from collector.clock import Clock
+    from collector.config import load_config
+    from collector.store import Store
+
+    state = load_config(path).state
+    if not await asyncio.to_thread(state.path.exists):
+        raise absent
+    async with Store.open(state.path, max_size=state.max_size, clock=Clock()) as store:
+        return checkpoint_rows(await store.checkpoints())
+
+
 def _row(checkpoint: dict[str, Any]) -> list[str]:
     feed = "/".join(text_of(checkpoint, "tenant", "source", "feed"))
-    run = json.dumps(checkpoint["run"]) if checkpoint.get("run") else ""
-    return [feed, *text_of(checkpoint, "lane", "watermark"), run]
+    lane = " ".join(cell for cell in text_of(checkpoint, "lane", "job") if cell)
+    return [feed, lane, *text_of(checkpoint, "watermark"), "unfinished" if checkpoint.get("run") else ""]

@@ -157,10 +157,9 @@ class FakeOperations:
 
     async def checkpoints(self) -> list[dict[str, Any]]:
         stream = {"tenant": "acme", "source": "withsecure", "feed": "security_events"}
-        run = {"start": "2026-11-22T07:00:00.000Z", "pages": 3}
         return [
-            {**stream, "lane": "tip", "watermark": STARTED, "run": None, "state": {}},
-            {**stream, "lane": "sweep", "watermark": None, "run": run, "state": {}},
+            {**stream, "lane": "tip", "watermark": STARTED, "job": None, "run": False, "state": {}},
+            {**stream, "lane": "sweep", "watermark": None, "job": None, "run": True, "state": {}},
         ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.admin.client import ControlClient
+from collector.admin.client import ControlClient, DaemonAbsent
 from collector.errors import CollectorError, ConfigError
 from tests.unit.admin.fake_daemon import BAD_CONFIG, FakeOperations, daemon_on
 
@@ -74,7 +74,7 @@ def test_failure_in_the_daemon_points_to_its_log(path: Path) -> None:
 
 
 def test_missing_socket_is_no_daemon(path: Path) -> None:
-    with pytest.raises(CollectorError, match=f"no daemon answers on {path}: there is no such socket"):
+    with pytest.raises(DaemonAbsent, match=f"no daemon answers on {path}: is it running"):
         ControlClient(path).get("/status")
 
 
@@ -83,7 +83,7 @@ def test_socket_of_a_killed_daemon_is_no_daemon(path: Path) -> None:
     left.bind(str(path))
     left.close()
 
-    with pytest.raises(CollectorError, match=f"no daemon answers on {path}: nobody listens"):
+    with pytest.raises(DaemonAbsent, match=f"no daemon answers on {path}: is it running"):
         ControlClient(path).get("/status")
 
 

@@ -141,6 +141,12 @@ async def test_request_that_is_no_json_drops_nothing(
     assert len(operations.letters) == 3
 
 
+async def test_backup_goes_to_an_absolute_path_only(session: aiohttp.ClientSession) -> None:
+    assert await ask(session, "POST", "/backup", {"path": "/srv/copy.db"}) == (200, {"path": "/srv/copy.db"})
+    for path in ("copy.db", "", None, 1):
+        assert (await ask(session, "POST", "/backup", {"path": path}))[0] == 409
+
+
 async def test_nothing_changes_by_get(session: aiohttp.ClientSession) -> None:
     status, _ = await ask(session, "GET", "/reload")
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from collector.cli import main, status
+from collector.clock import Clock
 from collector.errors import CollectorError
+from collector.model import Checkpoint, Lane, StreamId
+from collector.store import Store
 from tests.unit.admin.fake_daemon import BAD_CONFIG, FakeOperations
 
 Captured = pytest.CaptureFixture[str]
@@ -24,7 +29,6 @@ Captured = pytest.CaptureFixture[str]
         ["dead-letters", "show", "1"],
         ["dead-letters", "retry"],
         ["dead-letters", "drop", "--yes"],
-        ["checkpoint", "list"],
         ["healthcheck"],
     ],
 )
@@ -230,7 +234,42 @@ def test_checkpoints_are_listed(daemon: str, capsys: Captured) -> None:
 
     assert tip.split("\t") == ["acme/withsecure/security_events", "tip", "2026-11-22T08:00:00Z", ""]
     assert sweep.split("\t")[1:3] == ["sweep", ""]
-    assert told[1]["run"]["pages"] == 3
+    assert sweep.endswith("unfinished")
+    assert told[1]["run"] is True
+
+
+FULL_CONFIG = """
+state: {path: state.db}
+tenants: {acme: {sources: [{type: withsecure, client_id: a, client_secret: b}]}}
+sinks: {archive: {type: file, path: events.ndjson}}
+"""
+
+
+def test_checkpoints_of_a_stopped_daemon_are_listed(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "collector.yaml"
+    path.write_text(FULL_CONFIG)
+
+    async def leave_a_state() -> None:
+        stream = StreamId("acme", "withsecure", "security_events")
+        async with Store.open(tmp_path / "state.db", max_size=10 << 20, clock=Clock()) as store:
+            await store.add_stream(stream, "withsecure", "WithSecure")
+            await store.set_checkpoint(stream, Lane.TIP, Checkpoint(datetime(2026, 11, 22, 8, tzinfo=UTC)))
+
+    asyncio.run(leave_a_state())
+
+    assert main(["checkpoint", "list", "-c", str(path)]) == 0
+
+    assert "acme/withsecure/security_events\ttip\t2026-11-22T08:00:00.000Z" in capsys.readouterr().out
+
+
+def test_without_daemon_and_state_there_are_no_checkpoints(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "collector.yaml"
+    path.write_text(FULL_CONFIG)
+
+    assert main(["checkpoint", "list", "-c", str(path)]) == 1
+
+    assert "no daemon answers" in capsys.readouterr().err
+    assert not (tmp_path / "state.db").exists()
 
 
 def test_healthcheck_is_good_while_all_is_well(daemon: str, capsys: Captured) -> None:

@@ -1,0 +1,106 @@
+"""The requests a vendor allows, given out turn by turn.
+
+The vendor counts in a sliding window and refuses what is over. A token bucket of size b and rate r lets b + r * w
+requests pass in a window w, so of a limit n the bucket holds b = n // 20 and refills at (n - b) / w: never more than
+n in any window. The bucket starts empty (its whole burst is taken before the first turn): a process that was restarted
+may have spent the window's requests a second ago. The window is taken to be a little longer than the vendor's, because
+requests that left evenly may arrive bunched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+
+from aiolimiter import AsyncLimiter
+
+from collector.clock import Clock
+from collector.model import Lane
+
+_SLACK_RATIO = 1.01
+_SLACK_SECONDS = 0.05
+
+# After so many turns given to others a waiting lane gets the next one: a fifth for sweeps, a twentieth for jobs.
+_PATIENCE = {Lane.SWEEP: 4, Lane.JOB: 19}
+
+
+class Budget:
+    """One vendor's limit: `requests` in any `per_seconds`, shared by all who hold this object.
+
+    `run` gives the turns and must be running for `take` to return. Tip goes before sweep before job; within a lane
+    first come, first served.
+    """
+
+    def __init__(self, requests: int, per_seconds: float, clock: Clock) -> None:
+        if requests < 1 or per_seconds <= 0:
+            raise ValueError("a budget needs at least one request in a positive time")
+        window = per_seconds * _SLACK_RATIO + _SLACK_SECONDS
+        burst = max(1, requests // 20)
+        self._limiter = AsyncLimiter(burst, window if requests == 1 else burst / ((requests - burst) / window))
+        self._burst = burst
+        self._emptied = False
+        self._clock = clock
+        self._paused_until = clock.monotonic()
+        self._queues: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
+        self._passed_over = dict.fromkeys(Lane, 0)
+        self._wanted = asyncio.Event()
+
+    async def take(self, lane: Lane) -> None:
+        """Wait for the turn to send one request. Cancelling the wait costs nobody a turn."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue = self._queues[lane]
+        queue.append(turn)
+        self._wanted.set()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                queue.remove(turn)
+            else:  # the turn came in the same moment: somebody else shall have it
+                self._grant()
+            raise
+
+    async def run(self) -> None:
+        """Give turns for ever; one task at a time, started and ended by whoever owns this budget."""
+        if not self._emptied:
+            await self._limiter.acquire(self._burst)
+            self._emptied = True
+        while True:
+            await self._wanted.wait()
+            # Capacity first, choice last: who comes while we wait may go before those who came earlier. Capacity that
+            # finds nobody, or a pause, is let go: used later it would come on top of a full bucket.
+            await self._limiter.acquire()
+            if (left := self._paused_until - self._clock.monotonic()) > 0:
+                await self._clock.sleep(left)
+            else:
+                self._grant()
+
+    def pause(self, seconds: float) -> None:
+        """Hold all turns for so long from now: the vendor said it is too much. A longer pause in force stays."""
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+
+    @property
+    def waiting(self) -> Mapping[Lane, int]:
+        """How many wait for their turn, by lane."""
+        return {lane: len(queue) for lane, queue in self._queues.items()}
+
+    def _grant(self) -> None:
+        # A turn cancelled in this very step of the loop still stands in its queue until its task runs.
+        turns = {lane: next((t for t in queue if not t.cancelled()), None) for lane, queue in self._queues.items()}
+        waiting = {lane: turn for lane, turn in turns.items() if turn is not None}
+        if not waiting:
+            self._wanted.clear()
+            return
+        chosen = self._choose(waiting)
+        for lane in Lane:
+            passed_over = lane in waiting and lane is not chosen
+            self._passed_over[lane] = self._passed_over[lane] + 1 if passed_over else 0
+        self._queues[chosen].remove(waiting[chosen])
+        waiting[chosen].set_result(None)
+
+    def _choose(self, waiting: Mapping[Lane, object]) -> Lane:
+        for lane, patience in _PATIENCE.items():
+            if lane in waiting and self._passed_over[lane] >= patience:
+                return lane
+        return next(iter(waiting))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import Random
+from threading import RLock
 from typing import Any
 
 from collector.clock import Clock
@@ -35,7 +36,8 @@ class Cloud:
     """The vendor's store of events.
 
     Live events need no task of their own: whenever someone looks, those that are due by then are made, with stamps
-    spread over the time since the last look, so nobody can tell the difference.
+    spread over the time since the last look, so nobody can tell the difference. A report may be made in a thread, as
+    hashing many events takes long, while the loop goes on serving.
     """
 
     def __init__(self, accounts: Iterable[Account], clock: Clock, seed: int) -> None:
@@ -48,6 +50,7 @@ class Cloud:
         self._shelves: dict[str, Shelf] = {}
         self._viewers: dict[str, list[Shelf]] = {}
         self._organizations: dict[str, Organization] = {}
+        self._changing = RLock()
         self._drip: Drip | None = None
         self._drip_since = 0.0
         self._drip_looked = 0.0
@@ -75,13 +78,14 @@ class Cloud:
         Raises:
             ValueError: no credential sees an event's organization.
         """
-        for event in events:
-            shelves = self._viewers.get(event.organization_id)
-            if shelves is None:
-                raise ValueError(f"no account sees organization {event.organization_id}")
-            self.ledger.add(event)
-            for shelf in shelves:
-                shelf.put(event)
+        with self._changing:
+            for event in events:
+                shelves = self._viewers.get(event.organization_id)
+                if shelves is None:
+                    raise ValueError(f"no account sees organization {event.organization_id}")
+                self.ledger.add(event)
+                for shelf in shelves:
+                    shelf.put(event)
 
     def fill(
         self,
@@ -143,25 +147,27 @@ class Cloud:
 
     def drip(self, drip: Drip | None) -> None:
         """Begin to make live events, or with None end it."""
-        self.catch_up()
-        self._drip = drip
-        self._drip_since = self._drip_looked = self._clock.monotonic()
-        self._drip_made = 0
+        with self._changing:
+            self.catch_up()
+            self._drip = drip
+            self._drip_since = self._drip_looked = self._clock.monotonic()
+            self._drip_made = 0
 
     def catch_up(self) -> None:
         """Make the live events that are due."""
-        if self._drip is None:
-            return
-        now = self._clock.monotonic()
-        due = int(self._drip.rate * (now - self._drip_since))
-        if self._drip.limit is not None:
-            due = min(due, self._drip.limit)
-        if due <= self._drip_made:
-            return
-        end_ms = self.time.now_ms()
-        start_ms = end_ms - int((now - self._drip_looked) * 1000)
-        self._make_live(self._drip, due - self._drip_made, start_ms, end_ms)
-        self._drip_made, self._drip_looked = due, now
+        with self._changing:
+            if self._drip is None:
+                return
+            now = self._clock.monotonic()
+            due = int(self._drip.rate * (now - self._drip_since))
+            if self._drip.limit is not None:
+                due = min(due, self._drip.limit)
+            if due <= self._drip_made:
+                return
+            end_ms = self.time.now_ms()
+            start_ms = end_ms - int((now - self._drip_looked) * 1000)
+            self._make_live(self._drip, due - self._drip_made, start_ms, end_ms)
+            self._drip_made, self._drip_looked = due, now
 
     def _make_live(self, drip: Drip, count: int, start_ms: int, end_ms: int) -> None:
         self._batches += 1

@@ -56,7 +56,7 @@ class Ledger:
 
     def counts(self, now_ms: int) -> dict[str, int]:
         """How many events are visible by `now_ms`; how many of them were served; answers' items in all."""
-        visible = [entry for entry in self._entries.values() if entry.versions[0].visible_ms <= now_ms]
+        visible = [entry for entry in list(self._entries.values()) if entry.versions[0].visible_ms <= now_ms]
         served = [entry.times for entry in visible if entry.times]
         return {"visible": len(visible), "served": len(served), "items": sum(served)}
 
@@ -69,7 +69,7 @@ class Ledger:
         version visible by now: a reader of the API may have got any of them first. `sha256` names the content less
         the fields that may change; making it takes long, so it may be left out. Times are RFC 3339, vendor time.
         """
-        for key, entry in self._entries.items():
+        for key, entry in list(self._entries.items()):
             visible = [event for event in entry.versions if event.visible_ms <= now_ms]
             if not visible or (organization_ids is not None and visible[0].organization_id not in organization_ids):
                 continue

@@ -11,12 +11,14 @@ import aiohttp
 import orjson
 
 from collector.clock import Clock
-from collector.simulator import COMPANY, Account
+from collector.simulator import COMPANY, Account, Mix, WithSecureSimulator
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 AGENT = "edr-collector/test"
 EVENTS = "/security-events/v1/security-events"
 TOKEN = "/as/token.oauth2"
+FORM = "application/x-www-form-urlencoded"
+PLAIN = Mix(harsh=0.0, late=0.0)
 
 Form: TypeAlias = dict[str, str] | list[tuple[str, str]]
 
@@ -133,3 +135,14 @@ def parameters(**changes: str | None) -> list[tuple[str, str]]:
 
 def ids(pages: list[list[dict[str, Any]]]) -> list[str]:
     return [item["id"] for page in pages for item in page]
+
+
+def fill(sim: WithSecureSimulator, count: int = 1000) -> list[str]:
+    """Events of the half day before noon, all readable and visible; their ids."""
+    return sim.cloud.fill(count, NOON - timedelta(hours=12), NOON, mix=PLAIN)
+
+
+def only_rule(sim: WithSecureSimulator) -> str:
+    """The one rule that was broken."""
+    assert len(sim.violations) == 1, sim.violations
+    return sim.violations[0]

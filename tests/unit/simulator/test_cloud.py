@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
 
@@ -115,6 +117,20 @@ def test_some_live_events_are_served_again(sim: WithSecureSimulator, clock: SetC
     ledger = sim.ledger()
     assert len(ledger) == 600
     assert 100 < sum(len(entry["versions"]) == 2 for entry in ledger.values()) < 260
+
+
+def test_looks_from_several_threads_make_no_live_event_twice(sim: WithSecureSimulator, clock: SetClock) -> None:
+    sim.cloud.drip(Drip(rate=10, limit=300, mix=CALM))
+    clock.forward(60)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            sizes = {len(ledger) for ledger in pool.map(lambda _: sim.ledger(hashes=False), range(8))}
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert sizes == {300}
 
 
 async def test_two_simulators_of_one_seed_hold_the_same_bytes(clock: SetClock) -> None:

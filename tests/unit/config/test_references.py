@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+import yaml
 
-from collector.config import Config, load_config
+from collector.config import Config, load_config, yaml_lines
 from collector.sources.withsecure.config import WithSecureConfig
 
 from .conftest import ENVIRON, SINKS, Folder
@@ -114,10 +115,21 @@ def test_a_reference_that_leads_nowhere_is_the_only_message_about_its_value(fold
 
     problems = folder.problems(configuration("${env:SECRET}", more))
 
-    assert [problem.rpartition(": the env")[0] for problem in problems] == [
-        "collector.yaml:7: tenants.acme.sources[0].base_url: ${env:A}",
-        "collector.yaml:8: tenants.acme.sources[0].overlap: ${env:B}",
-        "collector.yaml:9: tenants.acme.sources[0].feeds[0]: ${env:C}",
+    assert problems == [
+        "collector.yaml:7: tenants.acme.sources[0].base_url: ${env:A}: the environment variable is not set",
+        "collector.yaml:8: tenants.acme.sources[0].overlap: ${env:B}: the environment variable is not set",
+        "collector.yaml:9: tenants.acme.sources[0].feeds[0]: ${env:C}: the environment variable is not set",
+    ]
+
+
+def test_values_that_lead_nowhere_are_not_compared_with_each_other(folder: Folder) -> None:
+    sinks = "sinks:\n  a: {type: file, path: '${env:A}'}\n  b: {type: file, path: '${env:B}'}\n"
+
+    problems = folder.problems(configuration("${env:SECRET}").replace(SINKS, sinks))
+
+    assert [problem.partition(": ${")[0] for problem in problems] == [
+        "collector.yaml:8: sinks.a.path",
+        "collector.yaml:9: sinks.b.path",
     ]
 
 
@@ -166,7 +178,12 @@ def test_no_message_says_what_a_reference_stands_for(folder: Folder) -> None:
         "&hunter2 &hunter2 a",
     ],
 )
-def test_no_message_repeats_a_literal_secret(folder: Folder, secret: str) -> None:
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
+def test_no_message_repeats_a_literal_secret(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, secret: str, loader: str
+) -> None:
+    monkeypatch.setattr(yaml_lines, "_Loader", getattr(yaml, loader))
+
     problems = folder.problems(configuration(secret))
 
     assert "hunter2" not in "\n".join(problems)

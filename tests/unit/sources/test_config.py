@@ -40,6 +40,7 @@ def test_a_part_of_the_sweep_leaves_the_rest_as_it_was() -> None:
     ("keys", "expected"),
     [
         ({"client_secret": ""}, "at least 1"),
+        ({"client_secret": ["canary-secret"]}, "valid string"),
         ({"client_id": ""}, "at least 1"),
         ({"feeds": []}, "must not be empty"),
         ({"feeds": ["security_events", "security_events"]}, "stands here twice"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import threading
 import time
@@ -40,11 +39,13 @@ def loop_not_held_up(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     if not _is_unit_test(request):
         yield
         return
-    monkeypatch.setitem(os.environ, "PYTHONASYNCIODEBUG", "1")
     slow: list[str] = []
     run = asyncio.Handle._run
 
     def timed(handle: asyncio.Handle) -> None:
+        loop = asyncio.get_running_loop()
+        if not loop.get_debug():
+            loop.set_debug(True)
         wall, cpu = time.perf_counter(), time.thread_time()
         run(handle)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu

@@ -1,0 +1,136 @@
+"""The volume fills up, the log reaches its limit, a receiver is down for long."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.simulator import Drip, Mix
+from tests.e2e.harness import Setup, arrived, daemon, simulator
+
+_BULKY = Mix(late=0.0)
+
+
+@pytest.fixture
+def small_volume(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 20 MiB."""
+    path = tmp_path / "volume"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(path)], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+async def test_full_volume_stops_polling_and_goes_on_when_there_is_room(tmp_path: Path, small_volume: Path) -> None:
+    vendor = simulator()
+    now = datetime.now(UTC)
+    vendor.cloud.fill(1000, now - timedelta(hours=5), now)
+    ballast = small_volume / "ballast"
+    async with vendor.serve() as base_url, daemon(Setup(tmp_path, base_url, state=small_volume)) as running:
+        await running.start()
+        await arrived(vendor, running, 1000)
+        _fill(ballast)
+        paused = await running.until(lambda status: status["state"]["polling"].startswith("paused: disk full"))
+        vendor.cloud.drip(Drip(100.0, limit=300))
+        await asyncio.sleep(4.0)
+        meanwhile = await running.status()
+        ballast.unlink()
+        verdict = await arrived(vendor, running, 1300)
+        after = await running.until(lambda status: status["state"]["polling"] == "running")
+        exit_status = await running.stop()
+
+    assert verdict.good, verdict
+    assert verdict.events == 1300
+    assert paused["state"]["free_bytes"] < 2 << 20
+    assert meanwhile is not None
+    assert meanwhile["state"]["polling"].startswith("paused")
+    assert after["state"]["polling"] == "running"
+    assert exit_status == 0
+
+
+async def test_log_that_fills_the_volume_itself_loses_nothing(tmp_path: Path, small_volume: Path) -> None:
+    vendor = simulator()
+    now = datetime.now(UTC)
+    vendor.cloud.fill(40_000, now - timedelta(hours=20), now, mix=_BULKY)
+    blocked = tmp_path / "events"
+    blocked.write_text("a file where the sink wants a folder")
+    async with vendor.serve() as base_url, daemon(Setup(tmp_path, base_url, state=small_volume)) as running:
+        await running.start()
+        await running.until(lambda status: status["state"]["polling"].startswith("paused"), seconds=90)
+        blocked.unlink()
+        verdict = await arrived(vendor, running, 40_000, seconds=120)
+        await running.stop()
+
+    assert verdict.good, verdict
+    assert verdict.events == 40_000
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb") as file:
+        try:
+            while True:
+                file.write(b"x" * 65536)
+                file.flush()
+        except OSError:
+            pass
+
+
+def _paused(status: dict[str, Any]) -> bool:
+    polling: str = status["state"]["polling"]
+    return polling != "running" or any(feed["state"] == "paused" for feed in status["feeds"])
+
+
+@pytest.mark.timeout(300)
+async def test_delivered_data_alone_never_pauses_polling(tmp_path: Path) -> None:
+    vendor = simulator(4)
+    now = datetime.now(UTC)
+    vendor.cloud.fill(60_000, now - timedelta(hours=20), now)
+    pauses = []
+    async with vendor.serve() as base_url:
+        setup = Setup(tmp_path, base_url, 4, top={"state": {"max_size": "20MiB", "keep_delivered": "7d"}})
+        async with daemon(setup) as running:
+            await running.start()
+            largest = 0
+            while (status := await running.status()) is None or sum(f["events"] for f in status["feeds"]) < 60_000:
+                if status is not None:
+                    pauses += [status] if _paused(status) else []
+                    largest = max(largest, status["state"]["bytes"])
+                await asyncio.sleep(0.2)
+            verdict = await arrived(vendor, running, 60_000)
+            await running.stop()
+
+    assert verdict.good, verdict
+    assert not pauses
+    assert largest <= 20 << 20
+    assert sum(len(entry["raw"]) for entry in vendor.ledger(hashes=False).values()) > 50 << 20
+
+
+@pytest.mark.timeout(300)
+async def test_backlog_pauses_its_feeds_says_so_and_is_delivered_later(tmp_path: Path) -> None:
+    vendor = simulator(2)
+    now = datetime.now(UTC)
+    vendor.cloud.fill(60_000, now - timedelta(hours=20), now)
+    blocked = tmp_path / "events"
+    blocked.write_text("a file where the sink wants a folder")
+    async with vendor.serve() as base_url:
+        setup = Setup(tmp_path, base_url, 2, top={"state": {"max_size": "20MiB"}})
+        async with daemon(setup) as running:
+            await running.start()
+            status = await running.until(lambda status: all(feed["state"] == "paused" for feed in status["feeds"]))
+            size = status["state"]["bytes"]
+            blocked.unlink()
+            verdict = await arrived(vendor, running, 60_000, seconds=150)
+            await running.stop()
+
+    assert verdict.good, verdict
+    assert verdict.events == 60_000
+    assert "backlog of sink events" in status["feeds"][0]["last_error"]
+    assert size <= 20 << 20

@@ -1,0 +1,65 @@
+"""This host's clock is wrong, or jumps, while events arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from collector.simulator import Drip
+from tests.e2e.harness import Setup, arrived, daemon, simulator
+
+_MINUTE, _HOUR, _YEAR = 60, 3600, 365 * 86400
+
+
+@pytest.mark.parametrize(
+    ("offsets", "seconds"),
+    [
+        pytest.param((11 * _MINUTE,), 4.0, id="eleven minutes fast throughout"),
+        pytest.param((0, -_HOUR, 0), 2.0, id="an hour back, and right again"),
+        pytest.param((0, _YEAR, 0), 2.0, id="a year ahead for a moment"),
+        pytest.param((0, _YEAR, 0), 60.0, id="a year ahead for a minute", marks=pytest.mark.slow),
+        pytest.param((-_YEAR, 0), 2.0, id="a year behind at the start"),
+    ],
+)
+@pytest.mark.timeout(300)
+async def test_wrong_clock_loses_and_doubles_nothing(tmp_path: Path, offsets: tuple[int, ...], seconds: float) -> None:
+    vendor = simulator(2)
+    now = datetime.now(UTC)
+    vendor.cloud.fill(1500, now - timedelta(hours=20), now)
+    live = int(10 * seconds * len(offsets))
+    vendor.cloud.drip(Drip(10.0, limit=live, again=0.1, again_seconds=(0.5, 3.0)))
+    async with vendor.serve() as base_url, daemon(Setup(tmp_path, base_url, 2)) as running:
+        await running.start(seconds_ahead=offsets[0])
+        for offset in offsets:
+            running.shift_clock(offset)
+            await asyncio.sleep(seconds)
+        verdict = await arrived(vendor, running, 1500 + live)
+        await running.stop()
+        # Nothing was forgotten meanwhile either: reading the same windows again brings nothing new.
+        await running.start(seconds_ahead=offsets[-1])
+        await running.until(lambda status: all(feed["duplicates"] for feed in status["feeds"]))
+        again = await arrived(vendor, running, 1500 + live)
+        await running.stop()
+
+    assert verdict.good, verdict
+    assert again.good, again
+    assert again.events == 1500 + live
+    assert not vendor.violations
+
+
+async def test_first_start_with_a_clock_a_year_ahead_reads_from_vendor_time(tmp_path: Path) -> None:
+    vendor = simulator()
+    now = datetime.now(UTC)
+    vendor.cloud.fill(300, now - timedelta(hours=20), now)
+    async with vendor.serve() as base_url, daemon(Setup(tmp_path, base_url)) as running:
+        await running.start(seconds_ahead=_YEAR)
+        status = await running.until(lambda status: status["feeds"][0]["events"] >= 300)
+        running.shift_clock(0)
+        verdict = await arrived(vendor, running, 300)
+        await running.stop()
+
+    assert verdict.good, verdict
+    assert any("clock" in warning for warning in status["warnings"])

@@ -137,6 +137,22 @@ async def test_lines_of_files_the_next_batch_does_not_touch_wait_for_their_event
     assert archive.lines("globex.ndjson") == raws(2)
 
 
+async def test_lines_wait_for_their_events_over_several_crashes(archive: Archive) -> None:
+    first, second, last = events(1), events(2), events(3, tenant="globex")
+    async with archive.open() as sink:
+        await sink.deliver(await archive.prepare(sink, [*first, *second, *last]))
+    async with archive.open() as sink:
+        await sink.deliver(await archive.prepare(sink, first))
+
+    async with archive.open() as sink:
+        for part in (first, second):
+            await archive.deliver(sink, part)
+            assert archive.lines("globex.ndjson") == raws(3)
+        await archive.deliver(sink, last)
+
+    assert archive.lines("globex.ndjson") == raws(3)
+
+
 async def test_lines_whose_events_never_come_again_are_cut(archive: Archive) -> None:
     """As when the route changed: after as many events as the batch had, all of it has come that will."""
     async with archive.open() as sink:
@@ -304,6 +320,19 @@ async def test_kept_lines_are_synced_before_they_count(archive: Archive, monkeyp
         await sink.deliver(batch)
 
     assert (archive.directory / "acme.ndjson").stat().st_ino in synced
+
+
+async def test_that_there_is_no_file_is_durable_before_the_intent_says_so(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If a file moved away came back with a power cut, it would be taken for the batch's own and cut to nothing."""
+    async with archive.open() as sink:
+        await archive.deliver(sink, events(1))
+        (archive.directory / "acme.ndjson").rename(archive.directory / "acme.ndjson.1")
+        synced = noting_syncs(monkeypatch)
+        await archive.prepare(sink, events(2))
+
+    assert archive.directory.stat().st_ino in synced
 
 
 async def test_directories_of_a_new_file_are_made_and_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

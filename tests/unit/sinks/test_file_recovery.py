@@ -44,6 +44,21 @@ def test_a_torn_line_is_cut_and_whole_lines_wait_for_their_events(tmp_path: Path
     assert tail == Tail(inode(path), 8, b"one\ntwo\n", torn=False)
 
 
+def test_what_is_cut_stays_cut_and_what_was_created_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut a torn line would come back, or a file that counted as settled be gone."""
+    path = tmp_path / "a"
+    path.write_bytes(b"one\ntw")
+    synced: dict[int, int] = {}
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.update({os.fstat(fd).st_ino: os.fstat(fd).st_size}))
+
+    recovered(tmp_path, Extent(None, 0, 100))
+
+    assert synced[inode(path)] == 4
+    assert inode(tmp_path) in synced
+
+
 def test_nothing_but_a_torn_line_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"settled\non")

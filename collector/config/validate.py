@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=Settings)
 def validate(model: type[Model], value: Any, location: Location, report: Report) -> Model | None:
     """Read a mapping, paths made absolute, what is wrong with it reported.
 
-    None: it can't be used, which is reported, or holds a reference that led nowhere, which was.
+    None: it can't be used, which is reported. A reference that led nowhere was reported before and counts as empty.
     """
     checked = _validate(model, value, location, report)
     if checked is not None:
@@ -46,7 +46,7 @@ def _validate(
         return None
     prepared = _prepare(model, value, location, report)
     try:
-        checked = model.model_validate(prepared)
+        return model.model_validate(prepared)
     except ValidationError as exc:
         errors = exc.errors(include_url=False, include_input=False)
         # Misspelt keys first: what they mean is not missing besides.
@@ -54,7 +54,6 @@ def _validate(
             if complete or error["type"] != "missing":
                 _report_error(model, value, location, error, report)
         return None
-    return None if any(isinstance(text, Unresolved) for text in texts(value)) else checked
 
 
 def texts(value: Any) -> Iterator[str]:

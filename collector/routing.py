@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
@@ -26,9 +26,9 @@ _FIELDS: dict[str, Callable[[Event], str]] = {
     "feed": lambda event: event.feed,
 }
 _TIMES: dict[str, Callable[[Event], str]] = {
-    "date": lambda event: event.fetched_at.astimezone(UTC).strftime("%Y-%m-%d"),
+    "date": lambda event: _utc(event.fetched_at)[:10],
     # With its day, so that the hour alone makes a name that does not come back tomorrow.
-    "hour": lambda event: event.fetched_at.astimezone(UTC).strftime("%Y-%m-%dT%H"),
+    "hour": lambda event: _utc(event.fetched_at),
 }
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _NAMES = "a name in braces is one of {0}; a brace itself is written twice"
@@ -65,6 +65,12 @@ class Name:
     def __init__(self, name: str, of: Callable[[Event], str]) -> None:
         self.name = name
         self.of = of
+
+
+@lru_cache(maxsize=1024)
+def _utc(at: datetime) -> str:
+    # Remembered, because all events of a page share the time they were fetched at.
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H")
 
 
 def _parse(text: str, fields: dict[str, Callable[[Event], str]]) -> list[str | Name]:

@@ -17,6 +17,13 @@ from urllib.parse import quote as percent_encode
 from collector.model import SEVERITIES, Event, Severity, StreamId
 from collector.suggest import hint
 
+
+@lru_cache(maxsize=1024)
+def _utc(at: datetime) -> str:
+    # Remembered, because all events of a page share the time they were fetched at.
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H")
+
+
 _LABEL = "label."
 _FIELDS: dict[str, Callable[[Event], str]] = {
     "tenant": lambda event: event.tenant,
@@ -65,12 +72,6 @@ class Name:
     def __init__(self, name: str, of: Callable[[Event], str]) -> None:
         self.name = name
         self.of = of
-
-
-@lru_cache(maxsize=1024)
-def _utc(at: datetime) -> str:
-    # Remembered, because all events of a page share the time they were fetched at.
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H")
 
 
 def _parse(text: str, fields: dict[str, Callable[[Event], str]]) -> list[str | Name]:

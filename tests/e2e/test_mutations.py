@@ -1,0 +1,84 @@
+"""The program, broken in one line, in a copy: the named tests must fail, or they prove nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`line` stands once in `file`, `broken` takes its place; `tests` must notice."""
+
+    name: str
+    file: str
+    line: str
+    broken: str
+    tests: tuple[str, ...]
+
+
+_KILLS = "tests/e2e/test_fault_points.py::test_kill_at_the_point_loses_and_doubles_nothing"
+_TROUBLE = "tests/e2e/test_vendor_trouble.py::test_"
+
+MUTATIONS = (
+    Mutation(
+        "checkpoint before records",
+        "collector/pipeline/poller.py",
+        "        committed = await self._store.commit_page(self._stream, lane, page)\n",
+        "        await self._store.set_checkpoint(self._stream, lane, page.checkpoint)\n"
+        "        committed = await self._store.commit_page(self._stream, lane, page)\n",
+        (f"{_KILLS}[commit.before]",),
+    ),
+    Mutation(
+        "dedup skipped",
+        "collector/store/writing.py",
+        "        if digest in new:\n",
+        "        if digest:\n",
+        (f"{_TROUBLE}records_served_again_with_changed_times_and_flags_arrive_once",),
+    ),
+    Mutation(
+        "cursor before write",
+        "collector/pipeline/delivery.py",
+        "        waiting = list(range(len(plan.batch)))\n",
+        "        waiting = list(range(len(plan.batch)))\n        await self._store_settle(plan.end, None, [], {})\n",
+        (f"{_KILLS}[write.after]", f"{_KILLS}[format.after]"),
+    ),
+    Mutation(
+        "sweep off",
+        "collector/app/reading.py",
+        '                group.create_task(supervise("sweep", poller.run_sweep, self._clock), name="sweep")\n',
+        "",
+        (f"{_TROUBLE}event_that_shows_up_nine_minutes_after_its_stamp_arrives_once",),
+    ),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_broken_program_is_noticed(tmp_path: Path, mutation: Mutation) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for folder in ("collector", "tests"):
+        shutil.copytree(_ROOT / folder, tmp_path / folder, ignore=ignored)
+    shutil.copy(_ROOT / "pyproject.toml", tmp_path)
+    file = tmp_path / mutation.file
+    text = file.read_text()
+    assert text.count(mutation.line) == 1, f"{mutation.file} has changed: the mutation must follow"
+    file.write_text(text.replace(mutation.line, mutation.broken))
+
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *mutation.tests]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
+
+    assert result.returncode == 1, result.stdout[-3000:] + result.stderr[-2000:]
+    assert "failed" in result.stdout.splitlines()[-1]

@@ -8,12 +8,20 @@ from typing import Any
 import orjson
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from collector.errors import CollectorError, ConfigError
 from collector.log import redact
 
 log = structlog.get_logger()
+
+
+def application(*middlewares: Middleware) -> web.Application:
+    """An application whose answers hold no traceback, which aiohttp puts there when asyncio is in debug mode."""
+    app = web.Application(middlewares=middlewares)
+    # The public argument for it is deprecated in favour of the loop's own mode, which is not ours to choose.
+    app._debug = False  # noqa: SLF001
+    return app
 
 
 def encode(value: Any) -> str:

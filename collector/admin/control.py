@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from collector.admin.answers import answer, encode, errors_as_json
+from collector.admin.answers import answer, application, encode, errors_as_json
 from collector.admin.operations import Operations
 from collector.admin.unix_socket import private_socket
 from collector.errors import CollectorError
@@ -51,7 +51,7 @@ async def serve_control(path: Path, operations: Operations) -> AsyncIterator[Non
 def make_control_app(operations: Operations, keep_alive: float = KEEP_ALIVE_SECONDS) -> web.Application:
     """The application behind the socket; `keep_alive`: seconds between the empty lines of a tail."""
     verbs = _Verbs(operations, keep_alive)
-    app = web.Application(middlewares=[errors_as_json])
+    app = application(errors_as_json)
     app.router.add_get("/status", verbs.status)
     app.router.add_get("/health", verbs.health)
     app.router.add_get("/checkpoints", verbs.checkpoints)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from collector import __version__
-from collector.admin.answers import answer
+from collector.admin.answers import answer, application
 from collector.admin.operations import Operations
 from collector.errors import CollectorError
 from collector.metrics import METRICS, Rendering
@@ -49,7 +49,7 @@ def make_app(operations: Operations, rendering: Rendering | None = None) -> web.
         health = await operations.health()
         return answer({"ready": health["ready"], "reasons": health["reasons"]}, 200 if health["ready"] else 503)
 
-    app = web.Application()
+    app = application()
     app.on_response_prepare.append(_name_ourselves)
     app.router.add_get("/", page)
     app.router.add_get("/metrics", render_metrics)

@@ -92,6 +92,15 @@ async def test_no_library_and_version_is_told(session: aiohttp.ClientSession) ->
         assert response.headers["Server"] == "edr-collector"
 
 
+async def test_no_traceback_is_served(session: aiohttp.ClientSession, operations: FakeOperations) -> None:
+    operations.failure = RuntimeError("inner workings")
+
+    status, _, text = await ask(session, "/readyz")
+
+    assert status == 500
+    assert "inner workings" not in text
+
+
 async def test_taken_address_is_said(operations: FakeOperations) -> None:
     app, second = make_app(operations), make_app(operations)
 

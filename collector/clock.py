@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
 
@@ -21,3 +22,11 @@ class Clock:
     async def sleep(self, seconds: float) -> None:
         """Wait; cancellation ends the wait."""
         await asyncio.sleep(seconds)
+
+    def watching(self, loop: str) -> AbstractContextManager[None]:  # noqa: ARG002 -- see `collector.liveness`
+        """Inside the block this task is one of the program's loops, which must turn for ever."""
+        return nullcontext()
+
+    def resting(self) -> AbstractContextManager[None]:
+        """Inside the block this task waits for what may take any time: that it does not turn is no sign of illness."""
+        return nullcontext()

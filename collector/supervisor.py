@@ -29,7 +29,8 @@ async def supervise(name: str, loop: Callable[[], Awaitable[None]], clock: Clock
     while True:
         began = clock.monotonic()
         try:
-            await loop()
+            with clock.watching(name):
+                await loop()
         except StoreError:
             raise
         except Exception as exc:

@@ -114,7 +114,7 @@ class Janitor:
             except StoreFull as exc:
                 self._no_room = True
                 self._gate.close(str(exc), {})
-            with suppress(TimeoutError):
+            with suppress(TimeoutError), self._clock.resting():
                 async with asyncio.timeout(_TICK_SECONDS):
                     await self._wake.wait()
 

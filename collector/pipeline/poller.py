@@ -85,7 +85,8 @@ class Poller:
 
     async def run_sweep(self) -> None:
         """Read again what may have become visible late, for ever."""
-        await self._started.wait()
+        with self._clock.resting():
+            await self._started.wait()
         position = await self._position(Lane.SWEEP)
         if position is None:  # nothing can be late yet on the very first start
             await self._clock.sleep(self._intervals.sweep.total_seconds())
@@ -141,7 +142,8 @@ class Poller:
 
     async def _pass_gate(self) -> None:
         self._report.paused(yes=self._gate.reason(self._stream) is not None)
-        await self._gate.wait(self._stream)
+        with self._clock.resting():
+            await self._gate.wait(self._stream)
         self._report.paused(yes=False)
 
     async def _step(self, lane: Lane) -> Page:

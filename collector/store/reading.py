@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from collector.model import StreamId
+from collector.model import Checkpoint, StreamId
 from collector.store import codec
 from collector.store.rows import Backlog, Chunk, Cursor, DeadLetter, LogPage, Position, Usage, from_micros
 
@@ -89,13 +89,13 @@ def backlog(connection: sqlite3.Connection, position: Position, streams: list[in
     )
 
 
-def checkpoints(connection: sqlite3.Connection) -> list[tuple[StreamId, str, int, str]]:
-    """Every lane's position as (stream, lane, job, JSON)."""
+def checkpoints(connection: sqlite3.Connection) -> list[tuple[StreamId, str, int, Checkpoint]]:
+    """Every lane's position as (stream, lane, job, checkpoint)."""
     rows = connection.execute(
         "SELECT s.tenant, s.source, s.feed, c.lane, c.job, c.body FROM checkpoints c JOIN streams s ON s.id = c.stream "
         "ORDER BY 1, 2, 3, 4, 5"
     )
-    return [(StreamId(*row[:3]), row[3], row[4], row[5]) for row in rows]
+    return [(StreamId(*name), lane, job, _checkpoint(body)) for *name, lane, job, body in rows]
 
 
 def gaps(connection: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -178,6 +178,11 @@ def usage(connection: sqlite3.Connection, path: Path) -> Usage:
     )
 
 
+def damage(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite finds broken, at most twenty findings; reads the whole file."""
+    return [row[0] for row in connection.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
+
+
 def streams(connection: sqlite3.Connection) -> list[tuple[int, StreamId, str, str]]:
     """Every stream as (number, name, source type, vendor)."""
     rows = connection.execute("SELECT id, tenant, source, feed, source_type, vendor FROM streams")
@@ -192,12 +197,18 @@ def newest_fetch(connection: sqlite3.Connection) -> datetime | None:
     return None if row[0] is None else from_micros(row[0])
 
 
-def checkpoint(connection: sqlite3.Connection, stream: int, lane: str, job: int) -> str | None:
-    """The lane's stored position as JSON."""
+def checkpoint(connection: sqlite3.Connection, stream: int, lane: str, job: int) -> Checkpoint | None:
+    """The lane's stored position."""
     row = connection.execute(
         "SELECT body FROM checkpoints WHERE stream = ? AND lane = ? AND job = ?", (stream, lane, job)
     ).fetchone()
-    return None if row is None else str(row[0])
+    return None if row is None else _checkpoint(row[0])
+
+
+def _checkpoint(body: str) -> Checkpoint:
+    found = orjson.loads(body)
+    watermark = None if found["watermark"] is None else datetime.fromisoformat(found["watermark"])
+    return Checkpoint(watermark, found["run"], found["state"])
 
 
 def _json(numbers: list[int] | None) -> str | None:

@@ -36,7 +36,7 @@ from collector.store.rows import (
     to_day,
     to_micros,
 )
-from collector.store.worker import Reader, Writer
+from collector.store.worker import Reader, T, Work, Writer
 
 _DAILY_COUNTS_KEPT = timedelta(days=400)  # a year, and the month to compare it with
 
@@ -119,8 +119,7 @@ class Store:
     async def checkpoint(self, stream: StreamId, lane: Lane, job: int = 0) -> Checkpoint | None:
         """The lane's stored position."""
         number = self._numbers[stream]
-        body = await self._operators.read(lambda connection: reading.checkpoint(connection, number, lane, job))
-        return None if body is None else writing.checkpoint_from_json(body)
+        return await self._operators.read(lambda connection: reading.checkpoint(connection, number, lane, job))
 
     async def commit_page(self, stream: StreamId, lane: Lane, page: Page, job: int = 0) -> Committed:
         """Store what is new on the page together with its checkpoint, or nothing of both.
@@ -217,8 +216,7 @@ class Store:
 
     async def checkpoints(self) -> list[tuple[StreamId, str, int, Checkpoint]]:
         """Every lane's position as (stream, lane, job, checkpoint)."""
-        rows = await self._operators.read(reading.checkpoints)
-        return [(stream, lane, job, writing.checkpoint_from_json(body)) for stream, lane, job, body in rows]
+        return await self._operators.read(reading.checkpoints)
 
     async def gaps(self) -> list[dict[str, Any]]:
         """Every recorded gap, newest first."""
@@ -255,24 +253,23 @@ class Store:
             StoreError: it exists, or can't be written.
             StoreFull: no room for it.
         """
-        # It may take minutes: on a thread of its own, so that neither delivery nor the janitor waits for it.
-        reader = Reader(self._connect_reader, self.path, "backup")
-        try:
-            await reader.read(lambda connection: backup.write(connection, target))
-        finally:
-            await reader.close()
+        await self._read_apart(lambda connection: backup.write(connection, target))
 
     async def full_check(self) -> list[str]:
         """Read through the whole file; returns what is damaged. Takes long on a large state: only on request."""
-
-        def work(connection: sqlite3.Connection) -> list[str]:
-            return [row[0] for row in connection.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
-
-        return await self._operators.read(work)
+        return await self._read_apart(reading.damage)
 
     async def usage(self) -> Usage:
         """How much room the state takes and what is left."""
         return await self._operators.read(lambda connection: reading.usage(connection, self.path))
+
+    async def _read_apart(self, work: Work[T]) -> T:
+        """Read what may take minutes on a thread of its own, so that neither delivery nor the janitor waits for it."""
+        reader = Reader(self._connect_reader, self.path, "apart")
+        try:
+            return await reader.read(work)
+        finally:
+            await reader.close()
 
     # -- janitor --------------------------------------------------------------------------
 

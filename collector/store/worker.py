@@ -28,17 +28,9 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 MAX_GROUP = 64
-_REFUSALS = (
-    CollectorError,
-    OSError,
-    ValueError,
-    TypeError,
-    ArithmeticError,
-    LookupError,
-    MemoryError,
-    msgspec.MsgspecError,
-    zstandard.ZstdError,
-)
+# Raised on the way through json, msgpack, zstd and datetime by what can't be written, or was not written by us.
+_UNFIT = (ValueError, TypeError, ArithmeticError, LookupError, MemoryError, msgspec.MsgspecError, zstandard.ZstdError)
+_REFUSALS = (CollectorError, sqlite3.Error, OSError, *_UNFIT)
 
 
 @dataclass(slots=True)
@@ -95,8 +87,8 @@ class _Worker:
             return work(self._connected())
         except (sqlite3.Error, OSError) as exc:
             raise translate(exc, self._path) from exc
-        except (msgspec.MsgspecError, zstandard.ZstdError) as exc:
-            msg = f"{self._path}: a page of the log is damaged: {exc}; restore a backup"
+        except _UNFIT as exc:
+            msg = f"{self._path} is damaged ({exc}): stop, keep the file, restore a backup"
             raise StoreError(msg) from exc
 
     def _disconnect(self) -> None:
@@ -155,7 +147,7 @@ class Writer(_Worker):
     def _run(self, group: list[_Write]) -> None:
         try:
             results = self._transact(group)
-        except (sqlite3.Error, *_REFUSALS) as exc:
+        except _REFUSALS as exc:
             self._replay(group, exc)
         else:
             self._answer(group, results)
@@ -182,7 +174,7 @@ class Writer(_Worker):
         for write in group:
             try:
                 results = self._transact([write])
-            except (sqlite3.Error, *_REFUSALS) as exc:
+            except _REFUSALS as exc:
                 self._tell(_fail, write, self._refusal(exc))
             else:
                 self._answer([write], results)

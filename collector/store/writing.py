@@ -8,7 +8,6 @@ from datetime import datetime
 
 import orjson
 
-from collector.errors import PageRefused
 from collector.model import Checkpoint, Gap, Lane, Page, Record, StreamId, event_hash
 from collector.store import codec
 from collector.store.rows import Committed, NewDeadLetter, Position, to_day, to_micros
@@ -67,9 +66,6 @@ def _remember(
         if digest in new:
             fresh.append(record)
             new.discard(digest)
-    if new:
-        msg = "an id of the page was stored that is not on it"
-        raise PageRefused(msg)
     return fresh, seq
 
 
@@ -78,22 +74,15 @@ def write_checkpoint(connection: sqlite3.Connection, stream: int, lane: Lane, jo
     connection.execute(
         "INSERT INTO checkpoints (stream, lane, job, body) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET body = excluded.body",
-        (stream, lane, job, checkpoint_to_json(checkpoint)),
+        (stream, lane, job, _checkpoint_to_json(checkpoint)),
     )
 
 
-def checkpoint_to_json(checkpoint: Checkpoint) -> str:
-    """`{v, watermark, run, state}`."""
+def _checkpoint_to_json(checkpoint: Checkpoint) -> str:
+    """`{v, watermark, run, state}`; read by `reading.checkpoint`."""
     watermark = None if checkpoint.watermark is None else checkpoint.watermark.isoformat()
     body = {"v": 1, "watermark": watermark, "run": checkpoint.run, "state": dict(checkpoint.state)}
     return orjson.dumps(body).decode()
-
-
-def checkpoint_from_json(body: str) -> Checkpoint:
-    """The inverse of `checkpoint_to_json`."""
-    found = orjson.loads(body)
-    watermark = None if found["watermark"] is None else datetime.fromisoformat(found["watermark"])
-    return Checkpoint(watermark, found["run"], found["state"])
 
 
 def record_gap(connection: sqlite3.Connection, stream: int, lane: Lane, gap: Gap, at: datetime) -> None:

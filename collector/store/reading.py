@@ -180,7 +180,11 @@ def usage(connection: sqlite3.Connection, path: Path) -> Usage:
 
 def damage(connection: sqlite3.Connection) -> list[str]:
     """What SQLite finds broken, at most twenty findings; reads the whole file."""
-    return [row[0] for row in connection.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
+    try:
+        rows = connection.execute("PRAGMA integrity_check(20)").fetchall()
+    except sqlite3.DatabaseError as exc:  # so broken that the check itself fails
+        return [str(exc)]
+    return [row[0] for row in rows if row[0] != "ok"]
 
 
 def streams(connection: sqlite3.Connection) -> list[tuple[int, StreamId, str, str]]:

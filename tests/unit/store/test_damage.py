@@ -307,11 +307,12 @@ async def test_a_full_check_finds_nothing_in_a_whole_state(opened: Open, whole: 
         assert await store.full_check() == []
 
 
-async def test_a_full_check_names_what_is_damaged(opened: Open, whole: Path) -> None:
+@pytest.mark.parametrize("damage", [b"\xff" * 40, b"\x01" * 3])
+async def test_a_full_check_names_what_is_damaged(opened: Open, whole: Path, damage: bytes) -> None:
     async with opened() as store:
         root = await store._writer.call(
             lambda c: c.execute("SELECT rootpage FROM sqlite_master WHERE name = 'settles_by_position'").fetchone()[0]
         )
-    change(whole, root * PAGE_BYTES - 40, b"\xff" * 40)
+    change(whole, root * PAGE_BYTES - len(damage), damage)
     async with opened() as store:
         assert await store.full_check() != []

@@ -13,10 +13,12 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import structlog
 
+from collector.app.attending import attend, summary
 from collector.app.delivering import Delivering
 from collector.app.parts import accounts, receiver, renamed_streams, tenants, vendors
 from collector.app.reading import Reading
@@ -26,8 +28,10 @@ from collector.clock import Clock
 from collector.config import Config
 from collector.errors import CollectorError, ConfigError, StoreError, StoreFull
 from collector.http import HttpClients
+from collector.liveness import LivenessClock
 from collector.metrics import METRICS
 from collector.model import StreamId
+from collector.notify import Notifier
 from collector.pipeline.events import Events
 from collector.pipeline.gate import Gate
 from collector.pipeline.janitor import Claim, Janitor, Limits
@@ -50,7 +54,9 @@ class Engine:
         self.config = config
         self.plugins = plugins
         self.store = store
-        self.clock = clock
+        self.clock = self.loops = LivenessClock(clock)
+        self.notifier = Notifier()
+        self.serving = asyncio.Event()
         self.started_at: datetime = clock.now()
         self.gate = Gate()
         self.log = Log(store, last_seq)
@@ -58,7 +64,7 @@ class Engine:
         self.events.on_unparsed = self._note_unparsed
         self.events.on_unknown = self._note_unknown
         limits = Limits(config.state.max_size, config.state.keep_delivered, config.state.remember_ids)
-        self.janitor = Janitor(store, self.log, self.gate, clock, limits, self._claims)
+        self.janitor = Janitor(store, self.log, self.gate, self.clock, limits, self._claims)
         self.delivering: Delivering
         self.reading: Reading
         store.on_page = self._append
@@ -120,14 +126,23 @@ async def _open_patiently(config: Config, clock: Clock, stack: AsyncExitStack) -
             await clock.sleep(_FULL_RETRY_SECONDS)
 
 
-async def run(config: Config, stop: asyncio.Event, reload: asyncio.Event, clock: Clock | None = None) -> None:
+async def run(
+    config: Config,
+    stop: asyncio.Event,
+    reload: asyncio.Event,
+    clock: Clock | None = None,
+    notifier: Notifier | None = None,
+) -> None:
     """Collect and deliver until `stop` is set; `reload` set means: read the configuration again.
+
+    `notifier` tells the service manager how it goes.
 
     Raises:
         StoreError: the state is damaged or out of reach.
         ConfigError: the configuration would lose a backlog.
     """
     async with assembled(config, clock or Clock()) as engine:
+        engine.notifier = notifier or engine.notifier
         await _unwrapped(_run(engine, stop, reload))
 
 
@@ -155,9 +170,14 @@ async def _run(engine: Engine, stop: asyncio.Event, reload: asyncio.Event) -> No
             for account in configured.values():
                 await engine.reading.start(account)
             reloads = inner.create_task(_reload_on(engine, reload), name="reload")
+            await engine.serving.wait()
+            engine.notifier.ready(summary(engine))
+            attended = outer.create_task(supervise("attend", partial(attend, engine), engine.clock), name="attend")
             log.info("collecting", tenants=len(config.tenants), sources=len(configured), sinks=len(config.sinks))
             await stop.wait()
             log.info("stopping")
+            engine.notifier.stopping()
+            attended.cancel()
             reloads.cancel()
             engine.reading.cancel()
         left = await engine.delivering.drained(DRAIN_SECONDS)

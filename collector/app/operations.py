@@ -163,8 +163,9 @@ class EngineOperations:
 
     async def health(self) -> dict[str, Any]:
         """`{"live", "ready", "reasons"}`: neither a vendor nor a receiver that is down makes us unhealthy."""
-        reasons = [] if self._engine.janitor.usage is not None else ["the state has not been looked at yet"]
-        return {"live": True, "ready": not reasons, "reasons": reasons}
+        stuck = self._engine.loops.stuck()
+        unread = [] if self._engine.janitor.usage is not None else ["the state has not been looked at yet"]
+        return {"live": not stuck, "ready": not stuck and not unread, "reasons": [*stuck, *unread]}
 
 
 def checkpoint_rows(rows: Sequence[tuple[Any, str, int, Any]]) -> list[dict[str, Any]]:

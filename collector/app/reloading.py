@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from collector.app.attending import summary
 from collector.app.parts import accounts, renamed_streams, tenants
 from collector.config import Config, load_config
 from collector.errors import ConfigError
@@ -28,6 +29,14 @@ async def reload_config(engine: Engine) -> list[str]:
     Raises:
         ConfigError: it can't be used, or would lose a backlog: nothing was changed.
     """
+    engine.notifier.reloading()
+    try:
+        return await _follow(engine)
+    finally:
+        engine.notifier.ready(summary(engine))
+
+
+async def _follow(engine: Engine) -> list[str]:
     try:
         config = await _loaded(engine)
     except ConfigError as exc:

@@ -30,4 +30,5 @@ async def serve_operators(engine: Engine) -> None:
         if (address := engine.config.admin.address) is not None:
             host, port = await stack.enter_async_context(serve(address, make_app(operations)))
             log.info("admin server listens", host=host, port=port)
+        engine.serving.set()
         await asyncio.Event().wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -75,13 +76,14 @@ def _in_loop(work: object) -> int:
 
 async def _forever(config: Config) -> int:
     from collector.app import run as run_app
+    from collector.notify import Notifier
 
     stop, reload = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
-    await run_app(config, stop, reload)
+    await run_app(config, stop, reload, notifier=Notifier.from_environment(os.environ))
     return 0
 
 

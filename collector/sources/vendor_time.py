@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from collector.clock import Clock
 
 MAX_SKEW_SECONDS = 30.0
+_YEARS = (2000, 2199)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class VendorClock:
         return self._date is not None
 
     def note(self, date: datetime | None) -> None:
-        """An answer came with this `Date`; an answer without one changes nothing."""
-        if date is None:
+        """An answer came with this `Date`; an answer without one, or from another century, changes nothing."""
+        if date is None or not _YEARS[0] <= date.year <= _YEARS[1]:
             return
         self._date = date
         self._at = self._clock.monotonic()
@@ -60,8 +61,5 @@ class VendorClock:
         """The vendor's time now, this host's where the vendor told none."""
         if self._date is None:
             return VendorTime(self._clock.now(), known=False, skew=0.0)
-        try:
-            now = self._date + timedelta(seconds=self._clock.monotonic() - self._at)
-        except OverflowError:  # a `Date` at the end of the calendar
-            now = self._date
+        now = self._date + timedelta(seconds=self._clock.monotonic() - self._at)
         return VendorTime(now, known=True, skew=self._skew)

@@ -1,0 +1,238 @@
+"""How a lane walks: where a run begins, what a page changes, when the watermark moves. Pure functions.
+
+| lane | reads from | to | its watermark is |
+|---|---|---|---|
+| tip | watermark - overlap | vendor time | vendor time before which everything visible was read |
+| sweep | begin of the last complete sweep - (window - every) | vendor time | begin of the last complete sweep |
+| job | the window's start, or where it was | the window's end | as the tip's |
+
+No lane but a job reads before the feed's beginning. A long span is walked in windows no wider than the vendor takes,
+all in one run. In a vendor that serves in order the tip's watermark follows page by page to the last record's time: a
+record of the same time may be on the next page, and `start` is inclusive. It never goes back, never beyond the smallest
+vendor time seen in the run, and not beyond the newest record while the vendor's clock and this host's are apart: a
+wrong `Date` must not lead past records. Nothing is read twice for ever: tokens that lead in a circle are dropped, and
+the run goes on from the last record's time.
+
+`Checkpoint.state` of the tip: `{"beginning", "started"}`, RFC 3339; of any lane: `"gaps"`, known unreadable spans as
+`[start, end]`, which its runs step over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from collector.errors import CheckpointExpired, SourceUnavailable
+from collector.model import Checkpoint, Gap, Lane, Record, Window
+from collector.sources.run import Run, floor_ms
+from collector.sources.vendor_time import VendorTime
+from collector.timestamps import format_utc, parse_rfc3339
+
+_EMPTY_AT_ONCE, _EMPTY_AT_ALL = 20, 100
+_EMPTY_WAIT = 5.0
+_STALLS = 5
+_GAPS_KEPT = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What does not change between runs. `width`: the longest span the vendor takes; `limit`: records of a page."""
+
+    width: timedelta
+    limit: int
+    overlap: timedelta
+    sweep_every: timedelta
+    sweep_window: timedelta
+    start_from: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a page leads to; fields as in `Page`."""
+
+    checkpoint: Checkpoint
+    more: bool
+    watermark: datetime | None = None
+    retry_after: float | None = None
+
+
+def begin(lane: Lane, after: Checkpoint | None, window: Window | None, now: VendorTime, rules: Rules) -> Checkpoint:
+    """The checkpoint with a new run in it; without one (`run` None) if there is nothing to read yet."""
+    at = after or Checkpoint()
+    if lane is Lane.TIP and not {"beginning", "started"} <= at.state.keys():
+        at = _first(at, now.now, rules)
+    start = _start(lane, at, window, now.now, rules)
+    goal = now.now if lane is not Lane.JOB or window is None or window.end is None else min(now.now, window.end)
+    start, goal = floor_ms(start), floor_ms(goal)
+    at = replace(at, state=_state_without_old_gaps(at.state, start))
+    fresh = Run(begin=now.now, goal=goal, start=start, end=start, date=now.now, limit=rules.limit, skewed=now.skewed)
+    run = _next_window(fresh, at.state, rules)
+    return replace(at, run=None) if run is None else keep(at, run)
+
+
+def _first(at: Checkpoint, now: datetime, rules: Rules) -> Checkpoint:
+    beginning = at.watermark or floor_ms(_before(now, rules.start_from))
+    state = {**at.state, "beginning": format_utc(beginning), "started": format_utc(now)}
+    return Checkpoint(beginning, run=at.run, state=state)
+
+
+def _before(moment: datetime, span: timedelta) -> datetime:
+    """So much earlier, but no vendor has records from before the epoch."""
+    return moment - min(span, moment - _EPOCH)
+
+
+def _start(lane: Lane, at: Checkpoint, window: Window | None, now: datetime, rules: Rules) -> datetime:
+    if lane is Lane.SWEEP:
+        start = _before(at.watermark or now, rules.sweep_window - rules.sweep_every)
+    elif lane is Lane.JOB:
+        start = at.watermark or (window.start if window else now)
+    else:
+        start = max(_before(at.watermark or now, rules.overlap), parse_rfc3339(at.state["beginning"]))
+    return start if window is None else max(start, window.start)
+
+
+def advance(lane: Lane, at: Checkpoint, run: Run, records: Sequence[Record], token: str | None) -> Step | None:
+    """Take in a page that leads on within its window; None if it was the window's last: see `finish_window`.
+
+    The caller has `note`d the page in `run`.
+
+    Raises:
+        CheckpointExpired: a hundred pages in a row were empty; begin the run anew.
+        SourceUnavailable: the vendor's tokens lead in a circle however often they are asked for.
+    """
+    if token is None:
+        return None
+    digest = hashlib.blake2b(token.encode(errors="replace"), digest_size=8).hexdigest()
+    if token == run.token or digest == run.mark:
+        return _step_out_of_circle(lane, at, run)
+    empty = 0 if records else run.empty + 1
+    if empty >= _EMPTY_AT_ALL:
+        raise CheckpointExpired(f"{empty} empty pages in a row, each with an anchor")
+    run = msgspec.structs.replace(run, token=token, empty=empty, stalls=0 if records else run.stalls)
+    if run.pages >= 2 * run.marked:  # Brent: a circle of any length is found within a few turns
+        run = msgspec.structs.replace(run, mark=digest, marked=run.pages)
+    return Step(_follow(lane, at, run), more=True, retry_after=_EMPTY_WAIT if empty >= _EMPTY_AT_ONCE else None)
+
+
+def note(run: Run, records: Sequence[Record], now: VendorTime) -> Run:
+    """Book an answer in its run: times and order of its records, the vendor's clock."""
+    seen: set[str] = set()
+    last, ordered, newest = None, run.ordered, run.newest
+    for record in records:
+        moment = record.recorded_at
+        if moment is None or record.id in seen:  # a repeat says nothing about the order
+            continue
+        seen.add(record.id)
+        if last is not None and moment < last:
+            ordered = False
+        last = moment
+        newest = moment if newest is None else max(newest, moment)
+    if last is not None and run.last is not None:
+        last = max(last, run.last)
+    return msgspec.structs.replace(
+        run,
+        pages=run.pages + 1,
+        date=min(run.date, now.now),
+        skewed=run.skewed or now.skewed,
+        newest=newest,
+        last=last or run.last,
+        ordered=ordered,
+    )
+
+
+def close_window(lane: Lane, at: Checkpoint, run: Run) -> Checkpoint:
+    """Everything from `run.start` to `run.end` was read: the watermark follows, but for a sweep's."""
+    if lane is Lane.SWEEP:
+        return keep(at, run)
+    if lane is Lane.JOB:
+        return keep(replace(at, watermark=_later(at.watermark, run.end)), run)
+    return keep(replace(at, watermark=_later(at.watermark, _sure(run, run.end))), run)
+
+
+def finish_window(lane: Lane, at: Checkpoint, run: Run, now: VendorTime, rules: Rules) -> Step:
+    """Close the window; go on with the next one, or end the run where it has come to its goal."""
+    at = close_window(lane, at, run)
+    # The goal may come from a `Date` that was far ahead: later answers correct it.
+    following = None if run.end >= floor_ms(now.now) else _next_window(run, at.state, rules)
+    if following is None:
+        if lane is Lane.SWEEP:
+            at = replace(at, watermark=_later(at.watermark, _sure(run, run.begin)))
+        at = replace(at, run=None)
+        return Step(at, more=False, watermark=at.watermark)
+    return Step(keep(at, following), more=True)
+
+
+def keep(at: Checkpoint, run: Run) -> Checkpoint:
+    """The checkpoint with this run in it."""
+    return replace(at, run=run.to_json())
+
+
+def remember_gap(at: Checkpoint, gap: Gap) -> Checkpoint:
+    """The checkpoint of a lane that steps over `gap` from now on."""
+    gaps = [*at.state.get("gaps", ()), [format_utc(gap.start), format_utc(gap.end)]]
+    return replace(at, state={**at.state, "gaps": gaps[-_GAPS_KEPT:]})
+
+
+def resume_from(run: Run) -> datetime:
+    """From where the window can be read again without its token, losing nothing."""
+    return max(run.start, floor_ms(run.last)) if run.ordered and run.last is not None else run.start
+
+
+def _step_out_of_circle(lane: Lane, at: Checkpoint, run: Run) -> Step:
+    start = resume_from(run)
+    anew = msgspec.structs.replace(run, start=start, token=None, mark="", marked=0, empty=0)
+    if start > run.start:
+        return Step(_follow(lane, at, anew), more=True)
+    if run.stalls >= _STALLS:
+        raise SourceUnavailable("the vendor repeats an anchor and does not get past this page")
+    anew = msgspec.structs.replace(anew, stalls=run.stalls + 1)
+    return Step(_follow(lane, at, anew), more=True, retry_after=float(2**run.stalls))
+
+
+def _follow(lane: Lane, at: Checkpoint, run: Run) -> Checkpoint:
+    if lane is not Lane.SWEEP and run.ordered and run.last is not None:
+        at = replace(at, watermark=_later(at.watermark, min(run.last, run.end, run.date)))
+    return keep(at, run)
+
+
+def _sure(run: Run, moment: datetime) -> datetime | None:
+    """How much of `moment` can be vouched for: vendor time bounds it, where that is in doubt the newest record."""
+    bounded = min(moment, run.date)
+    if not run.skewed:
+        return bounded
+    return None if run.newest is None else min(bounded, run.newest)
+
+
+def _later(watermark: datetime | None, moment: datetime | None) -> datetime | None:
+    return max((m for m in (watermark, moment) if m is not None), default=None)
+
+
+def _next_window(run: Run, state: Mapping[str, Any], rules: Rules) -> Run | None:
+    """The run moved on to the window after its end, known gaps left out; None if its goal is reached."""
+    start = run.end
+    gaps = _gaps(state)
+    for gap_start, gap_end in gaps:
+        if gap_start <= start < gap_end:
+            start = gap_end
+    if start >= run.goal:
+        return None
+    end = min([run.goal, start + rules.width, *(gap_start for gap_start, _ in gaps if gap_start > start)])
+    return msgspec.structs.replace(run, start=start, end=end, token=None, mark="", marked=0, empty=0)
+
+
+def _gaps(state: Mapping[str, Any]) -> list[tuple[datetime, datetime]]:
+    return sorted((parse_rfc3339(start), parse_rfc3339(end)) for start, end in state.get("gaps", ()))
+
+
+def _state_without_old_gaps(state: Mapping[str, Any], start: datetime) -> Mapping[str, Any]:
+    if "gaps" not in state:
+        return state
+    kept = [gap for gap in state["gaps"] if parse_rfc3339(gap[1]) > start]
+    others = {key: state[key] for key in state if key != "gaps"}
+    return {**others, "gaps": kept} if kept else others

@@ -1,0 +1,184 @@
+"""Requests to the Elements API: the login, the vendor's errors in the program's words, the vendor's clock.
+
+Facts, from the vendor's "Elements API getting started" and its own samples unless said otherwise: the token request is
+`POST /as/token.oauth2` with Basic authorization and a form of exactly `grant_type` and `scope`; the token lives about
+30 minutes and there is no refresh token; a User-Agent is mandatory everywhere; every answer has an `x-transaction`
+which support asks for; errors are `{"message", "code", "transactionId"}`, but gateways answer with HTML at times. Every
+request, logins included, takes a turn of the budget (10,000 or 300 requests a minute and source IP).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import math
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from collector.budget import Budget
+from collector.clock import Clock
+from collector.errors import (
+    CheckpointExpired,
+    SourceDenied,
+    SourceError,
+    SourceProtocolError,
+    SourceUnavailable,
+)
+from collector.http import USER_AGENT, Answer, Egress, HttpClients, parse_retry_after
+from collector.model import Lane
+from collector.sources.vendor_time import VendorClock, VendorTime
+from collector.sources.withsecure.complaints import Complaint, read_complaint, read_json
+from collector.sources.withsecure.config import WithSecureConfig
+
+_FORM = "application/x-www-form-urlencoded"
+_REFRESH_BEFORE = 60.0
+_USUAL_LIFETIME, _LONGEST_LIFETIME = 1797.0, 86400.0
+_WAIT_WHEN_THROTTLED = 5.0
+
+
+class WithSecureClient:
+    """One API client's requests. Logs in when it must; callers that need a token at once share one login."""
+
+    def __init__(self, config: WithSecureConfig, http: HttpClients, budget: Budget, clock: Clock) -> None:
+        self._config = config
+        self._http = http
+        self._budget = budget
+        self._clock = clock
+        self._egress = Egress(ca_file=config.tls.ca_file, verify=config.tls.verify, proxy=config.proxy)
+        self.vendor_clock = VendorClock(clock)
+        self._may_ask_time = True
+        self._token = ""
+        self._good_until = -math.inf
+        self._login = asyncio.Lock()
+        self._attempts = 0
+        self._failure: SourceError | None = None
+
+    async def vendor_time(self, lane: Lane) -> VendorTime:
+        """The vendor's clock now; costs a login where no answer told it yet."""
+        if not self.vendor_clock.known and self._may_ask_time:
+            await self._logged_in(lane, refused=self._token)
+            self._may_ask_time = False  # answers without `Date` exist: one login is enough to find out
+        return self.vendor_clock.read()
+
+    def doubt_time(self) -> None:
+        """What the vendor's clock says leads nowhere: forget it, ask anew next time."""
+        self.vendor_clock.forget()
+        self._may_ask_time = True
+
+    async def post(self, path: str, form: Sequence[tuple[str, str]], lane: Lane, *, anchored: bool = False) -> Answer:
+        """Ask for something; the answer has status 200.
+
+        `anchored`: the form holds an anchor, so a 400 means that the vendor no longer takes it.
+
+        Raises:
+            SourceUnavailable, SourceDenied, CheckpointExpired, SourceProtocolError: as `Source.fetch`.
+        """
+        return await self._ask("POST", path, lane, urlencode(form).encode(), anchored=anchored)
+
+    async def get(self, path: str, lane: Lane) -> Answer:
+        """Ask for something without parameters; errors as `post`."""
+        return await self._ask("GET", path, lane, None, anchored=False)
+
+    async def _ask(self, method: str, path: str, lane: Lane, body: bytes | None, *, anchored: bool) -> Answer:
+        token = await self._logged_in(lane)
+        answer = await self._authorized(method, path, lane, body, token)
+        if answer.status == 401:
+            # Expired or revoked in the middle of a run: one new login, the same request once more.
+            token = await self._logged_in(lane, refused=token)
+            answer = await self._authorized(method, path, lane, body, token)
+            if answer.status == 401 and self._token == token:
+                self._good_until = -math.inf
+        if answer.status == 200:
+            return answer
+        complaint = read_complaint(answer, self._secrets())
+        if anchored and answer.status == 400 and complaint.is_json:
+            raise CheckpointExpired(f"{path}: the anchor is refused: {complaint}")
+        raise self._error(path, answer, complaint)
+
+    async def _authorized(self, method: str, path: str, lane: Lane, body: bytes | None, token: str) -> Answer:
+        headers = {"Authorization": f"Bearer {token}"}
+        if body is not None:
+            headers["Content-Type"] = _FORM
+        return await self._send(method, path, lane, headers, body)
+
+    async def _send(self, method: str, path: str, lane: Lane, headers: dict[str, str], body: bytes | None) -> Answer:
+        await self._budget.take(lane)
+        headers = {"Accept": "application/json", "User-Agent": USER_AGENT, **headers}
+        url = self._config.base_url.rstrip("/") + path
+        answer = await self._http.request(method, url, headers=headers, body=body, egress=self._egress)
+        self.vendor_clock.note(answer.date)
+        return answer
+
+    async def _logged_in(self, lane: Lane, refused: str | None = None) -> str:
+        """A token that is good for a while; not `refused`, which the vendor has just turned down.
+
+        Those that wait while somebody logs in share the outcome, also a failure. If that somebody is cancelled, the
+        next of them logs in.
+        """
+        if self._token != refused and self._clock.monotonic() < self._good_until:
+            return self._token
+        seen = self._attempts
+        async with self._login:
+            if self._attempts != seen:
+                if self._failure is not None:
+                    raise self._failure
+                if self._token != refused:
+                    return self._token
+            try:
+                await self._log_in(lane)
+            except SourceError as exc:
+                self._failure = exc
+                self._attempts += 1
+                raise
+            self._failure = None
+            self._attempts += 1
+            return self._token
+
+    async def _log_in(self, lane: Lane) -> None:
+        secret = self._config.client_secret.get_secret_value()
+        basic = base64.b64encode(f"{self._config.client_id}:{secret}".encode()).decode()
+        body = urlencode({"grant_type": "client_credentials", "scope": "connect.api.read"}).encode()
+        path = "/as/token.oauth2"
+        asked_at = self._clock.monotonic()
+        answer = await self._send("POST", path, lane, {"Authorization": f"Basic {basic}", "Content-Type": _FORM}, body)
+        if answer.status != 200:
+            complaint = read_complaint(answer, self._secrets())
+            if answer.status == 400:
+                raise SourceDenied(f"{path}: the login is refused: {complaint}")
+            raise self._error(path, answer, complaint)
+        content = read_json(answer.body)
+        token = content.get("access_token")
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token or not token:
+            raise SourceUnavailable(f"{path}: the answer holds no token {read_complaint(answer, self._secrets())}")
+        lifetime = _lifetime(content.get("expires_in"))
+        self._token = token
+        self._good_until = asked_at + lifetime - min(_REFRESH_BEFORE, lifetime / 2)
+
+    def _error(self, path: str, answer: Answer, complaint: Complaint) -> SourceError:
+        message = f"{path}: {complaint}"
+        match answer.status:
+            case 401 | 403 | 501:
+                return SourceDenied(message)
+            case 429:
+                wait = parse_retry_after(answer.headers.get("Retry-After"), answer.date or self._clock.now())
+                # The vendor counts by source IP: everybody behind this budget waits.
+                self._budget.pause(_WAIT_WHEN_THROTTLED if wait is None else wait)
+                return SourceUnavailable(message, retry_after=wait, throttled=True)
+            case 408 | 425:
+                return SourceUnavailable(message)
+            case status if status >= 500 or not complaint.is_json:
+                return SourceUnavailable(message)
+            case _:
+                return SourceProtocolError(message)
+
+    def _secrets(self) -> tuple[str, ...]:
+        return self._config.client_secret.get_secret_value(), self._token
+
+
+def _lifetime(expires_in: object) -> float:
+    """Seconds a token lives; the vendor says 1797 or 1799, anything odd counts as usual: a 401 would tell."""
+    try:
+        seconds = float(expires_in) if isinstance(expires_in, (int, float, str)) else _USUAL_LIFETIME
+    except (ValueError, OverflowError):
+        return _USUAL_LIFETIME
+    return min(seconds, _LONGEST_LIFETIME) if seconds > 0 else _USUAL_LIFETIME

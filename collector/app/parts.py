@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from collector.config import Config
-from collector.formats import FORMATS
+from collector.formats import FORMATS, Encode, FormatSetup, VendorTables
+from collector.formats.cef import CefHeader
 from collector.model import StreamId
 from collector.pipeline.batching import Stage
 from collector.pipeline.delivery import Receiver
 from collector.pipeline.events import TenantView, Vendor
 from collector.plugins import Plugins
 from collector.routing import Route
+from collector.sinks.config import SinkConfig
 from collector.sources.base import SourcePlugin
 from collector.sources.config import SourceConfig
 
@@ -67,9 +69,25 @@ def receiver(name: str, config: Config, plugins: Plugins) -> Receiver:
     stage = Stage(
         takes_stream=lambda stream: route.takes_stream(stream, mapped.get(stream.tenant, frozenset())),
         takes=route.takes,
-        encode=FORMATS[sink.format].encode,
+        encode=FORMATS[sink.format].encoder(_setup(sink, plugins)),
     )
     return Receiver(name, plugins.sinks.get(sink.type), sink, stage, sink.required)
+
+
+def encoder(form: str, plugins: Plugins) -> Encode:
+    """A format as no sink has changed it."""
+    return FORMATS[form].encoder(FormatSetup(_tables(plugins)))
+
+
+def _setup(sink: SinkConfig, plugins: Plugins) -> FormatSetup:
+    wanted = sink.cef
+    header = CefHeader(wanted.vendor, wanted.product, wanted.version, wanted.signature)
+    return FormatSetup(_tables(plugins), header, sink.time)
+
+
+def _tables(plugins: Plugins) -> Mapping[str, VendorTables]:
+    loaded = (plugins.sources.get(name) for name in plugins.sources.names)
+    return {plugin.vendor: VendorTables(plugin.cef, plugin.severity_numbers) for plugin in loaded}
 
 
 def renamed_streams(config: Config, plugins: Plugins) -> Iterator[tuple[StreamId, StreamId]]:

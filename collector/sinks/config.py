@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from collector.model import Severity
 from collector.settings import Name, Settings, Words
@@ -44,6 +44,38 @@ class RouteConfig(Settings):
         return value
 
 
+class CefConfig(Settings):
+    """The header of format `cef`, where receivers expect another than the vendor's."""
+
+    vendor: str | None = Field(default=None, min_length=1, max_length=63)
+    """Device Vendor; default: the vendor's name."""
+
+    product: str | None = Field(default=None, min_length=1, max_length=63)
+    """Device Product; default: the product's name."""
+
+    version: str | None = Field(default=None, min_length=1, max_length=31)
+    """Device Version; default: 1.0, since no vendor tells one."""
+
+    signature: str | None = Field(default=None, min_length=1, max_length=1023)
+    """Template of the Signature ID: names of the event's fields in braces; default: that of the vendor's table."""
+
+    @field_validator("vendor", "product", "version")
+    @classmethod
+    def _fits_the_header(cls, value: str | None) -> str | None:
+        if value is not None and (value != value.strip() or not value.isprintable()):
+            raise ValueError("must not hold control characters or begin or end with space")
+        return value
+
+    @field_validator("signature")
+    @classmethod
+    def _signature_is_a_template(cls, value: str | None) -> str | None:
+        from collector.formats.cef import Signature  # noqa: PLC0415 -- formats load their encoders; models need none
+
+        if value is not None:
+            Signature(value)
+        return value
+
+
 class SinkConfig(Settings):
     """One receiver. A sink's model subclasses this and fixes `type`.
 
@@ -71,6 +103,9 @@ class SinkConfig(Settings):
     time: Literal["occurred", "fetched"] = "occurred"
     """Which time goes into the receiver's own time field, where it has one."""
 
+    cef: CefConfig = CefConfig()
+    """What the header of format `cef` says; for that format alone."""
+
     drop_fields: Words = ()
     """Fields to leave out. Not supported by this version."""
 
@@ -94,6 +129,12 @@ class SinkConfig(Settings):
         if value not in FORMATS:
             raise ValueError(f"unknown format; {hint(value, FORMATS)}")
         return value
+
+    @model_validator(mode="after")
+    def _header_has_its_format(self) -> Self:
+        if self.cef != CefConfig() and self.format != "cef":
+            raise ValueError("cef: for sinks with format cef alone")
+        return self
 
     @field_validator("drop_fields", "mask_fields", "heartbeat")
     @classmethod

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pydantic import BaseModel
 
 from collector.budget import Budget
 from collector.clock import Clock
+from collector.formats.cef import CefTable
 from collector.http import HttpClients
 from collector.model import Checkpoint, Lane, Normalized, Page, Record, Window
 
@@ -72,6 +73,8 @@ class SourcePlugin:
     `config` is the pydantic model of a `sources:` entry; `open` gives the running source; `normalize(feed, record)`
     is a pure function that may raise anything (the engine then delivers the record as kind `unparsed`);
     `budget_key` says with whom a source shares its rate limit; `feeds` are the names a user may list.
+    Format `cef` uses `severity_numbers` (by the vendor's own words, in lower case) and the table `cef`; a vendor
+    without one gets what all events have.
     """
 
     vendor: str
@@ -82,3 +85,4 @@ class SourcePlugin:
     normalize: Callable[[str, Record], Normalized]
     budget_key: Callable[[BaseModel], BudgetKey]
     severity_numbers: Mapping[str, int]
+    cef: CefTable = field(default_factory=CefTable)

@@ -15,4 +15,4 @@ def test_raw_is_the_records_own_bytes() -> None:
 
 
 def test_formats_are_known_by_the_names_of_the_configuration() -> None:
-    assert {name: entry.name for name, entry in FORMATS.items()} == {"json": "json", "raw": "raw"}
+    assert {name: entry.name for name, entry in FORMATS.items()} == {name: name for name in ("json", "raw", "cef")}

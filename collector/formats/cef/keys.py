@@ -1,0 +1,67 @@
+"""The dictionary: which keys an extension may hold, of what type and how long.
+
+From the ArcSight extension dictionary (document version 27), producer keys alone: those it marks "consumer" are for
+the receiver to set. Lengths are in characters of the value before escaping. A key that is not in here can't be used in
+rules and reports of the receivers, so that tables are refused which name one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+
+
+class Kind(Enum):
+    """What a key's value must be. `ADDRESS` is IPv4 alone, `TIME` is milliseconds since the epoch."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    PORT = "port"
+    DIRECTION = "direction"
+    ADDRESS = "IPv4 address"
+    ADDRESS6 = "IPv6 address"
+    TIME = "time"
+
+
+MAX_LABEL = 1023
+MAX_FLEX_LABEL = 128
+
+# The seven fields of the header that have a length.
+MAX_VENDOR = MAX_PRODUCT = 63
+MAX_VERSION = 31
+MAX_SIGNATURE = 1023
+MAX_NAME = 512
+
+# Of kind TEXT, by length.
+_TEXTS = {
+    31: "app proto",
+    40: "externalId",
+    63: "act outcome",
+    100: "dvchost",
+    255: "deviceExternalId deviceNtDomain deviceDnsDomain dntdom sntdom fileHash",
+    1023: """cat deviceFacility deviceProcessName dhost shost dproc sproc duid suid duser suser dpriv spriv
+        fileId filePath fname fileType filePermission flexString1 flexString2 msg reason request
+        requestClientApplication requestMethod requestCookies sourceServiceName destinationServiceName""",
+    2048: "requestContext",
+    4000: "cs1 cs2 cs3 cs4 cs5 cs6",
+}
+_OTHERS = {
+    Kind.INTEGER: "cn1 cn2 cn3 cnt dpid spid dvcpid fsize in out type",
+    Kind.PORT: "dpt spt",
+    Kind.DIRECTION: "deviceDirection",
+    Kind.ADDRESS: "dst src dvc",
+    Kind.ADDRESS6: "c6a1 c6a2 c6a3 c6a4",
+    Kind.TIME: "rt start end deviceCustomDate1 deviceCustomDate2 fileCreateTime fileModificationTime",
+}
+_LABELLED = "cs1 cs2 cs3 cs4 cs5 cs6 cn1 cn2 cn3 c6a1 c6a2 c6a3 c6a4 deviceCustomDate1 deviceCustomDate2"
+
+KEYS: Mapping[str, Kind] = MappingProxyType(
+    {key: Kind.TEXT for keys in _TEXTS.values() for key in keys.split()}
+    | {key: kind for kind, keys in _OTHERS.items() for key in keys.split()}
+)
+LENGTHS: Mapping[str, int] = MappingProxyType({key: most for most, keys in _TEXTS.items() for key in keys.split()})
+LABELS: Mapping[str, int] = MappingProxyType(
+    dict.fromkeys(_LABELLED.split(), MAX_LABEL) | dict.fromkeys(("flexString1", "flexString2"), MAX_FLEX_LABEL)
+)
+"""The keys that mean nothing without a label, and how long that may be."""

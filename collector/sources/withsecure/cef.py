@@ -1,0 +1,52 @@
+"""WithSecure's events as CEF: the names its own Sentinel connector has, so that its users' searches go on working.
+
+Signature IDs are `<engine>.<action>`, names the engines' titles, `cs1` the infected object and `cs2` the malware where
+the vendor's connector tells them. Tenant, organization, rule and details stand behind them.
+"""
+
+from __future__ import annotations
+
+from collector.formats.cef import CefTable, Made, Pair, Values
+from collector.sources.withsecure.engines import ENGINES
+from collector.sources.withsecure.values import number
+
+_INFECTED = (Pair("cs1", "file.path", label="Infected object"),)
+_SUPPRESSED = "withsecure.details.throttledCount"
+
+
+def _count(values: Values) -> Made | None:
+    """This event and those like it that the device suppressed."""
+    suppressed = number(values.get(_SUPPRESSED))
+    return (suppressed + 1, (_SUPPRESSED,)) if suppressed is not None and suppressed > 0 else None
+
+
+def _started(values: Values) -> Made | None:
+    """The program that was started, where another one started it."""
+    program = values.get("process.executable")
+    return (program, ("process.executable",)) if program and values.get("process.parent.executable") else None
+
+
+CEF_TABLE = CefTable(
+    names={name: known.engine.title for name, known in ENGINES.items()},
+    pairs=(
+        # Where `event.code` is another number of the event's, the vendor's type of alert stays in the details.
+        Pair("cat", "withsecure.details.alertType", "event.code", "event.category"),
+        Pair("cnt", make=_count),
+        Pair("cs2", "threat.software.name", label="Malware"),
+    ),
+    variants={
+        "fileScanning": _INFECTED,
+        "manualScanning": _INFECTED,
+        "realtimeScanning": _INFECTED,
+        "deepGuard": _INFECTED,
+        "AMSI": _INFECTED,
+        "webTrafficScanning": (
+            Pair("cs1", "url.original", label="Infected object"),
+            Pair("cs2", "process.name", label="Malware"),  # the vendor's own choice
+        ),
+        "applicationControl": (
+            Pair("sproc", "process.parent.executable", "process.executable", "process.name"),
+            Pair("dproc", make=_started),
+        ),
+    },
+)

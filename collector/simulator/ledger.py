@@ -55,10 +55,10 @@ class Ledger:
         return self._entries[key].versions[-1]
 
     def counts(self, now_ms: int) -> dict[str, int]:
-        """How many events are visible by `now_ms`; how many of them were served; answers' items in all."""
+        """How many events there are, are visible by `now_ms`, were served of those; answers' items in all."""
         visible = [entry for entry in list(self._entries.values()) if entry.versions[0].visible_ms <= now_ms]
         served = [entry.times for entry in visible if entry.times]
-        return {"visible": len(visible), "served": len(served), "items": sum(served)}
+        return {"known": len(self._entries), "visible": len(visible), "served": len(served), "items": sum(served)}
 
     def report(
         self, now_ms: int, organization_ids: frozenset[str] | None = None, *, hashes: bool = True

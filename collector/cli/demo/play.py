@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,12 +14,13 @@ from typing import Any
 from collector.cli.demo.show import Show, summarize
 from collector.cli.demo.stage import Daemon, prepare, secret_variable, write_config
 from collector.errors import CollectorError
-from collector.simulator import BAD_DAY, Account, Drip, Organization, WithSecureSimulator
+from collector.simulator import BAD_DAY, Account, Drip, Mix, Organization, WithSecureSimulator
 from collector.simulator.oracle import Verdict, judge, read_lines
 
 TENANTS = ("acme", "globex", "initech")
 _TIE = 500
 _LIVE_RATE, _LIVE_EVENTS = 25.0, 300
+_LIVE = Mix(late=0.1, late_seconds=(1.0, 6.0))
 _KILL_AT_SHARE = 0.4
 _PATIENCE_SECONDS = 150.0
 _LOOK_SECONDS = 0.25
@@ -77,7 +79,7 @@ def _vendor(events: int) -> WithSecureSimulator:
     vendor.cloud.fill(events, now - timedelta(hours=12), now - timedelta(seconds=30))
     vendor.cloud.tie(_TIE, now - timedelta(hours=1))
     vendor.faults.switch_on_all(BAD_DAY)
-    vendor.cloud.drip(Drip(_LIVE_RATE, limit=_LIVE_EVENTS, again=0.05, again_seconds=(1.0, 5.0)))
+    vendor.cloud.drip(Drip(_LIVE_RATE, limit=_LIVE_EVENTS, again=0.05, again_seconds=(1.0, 5.0), mix=_LIVE))
     return vendor
 
 
@@ -107,6 +109,7 @@ async def _until_all_arrived(
 ) -> None:
     """Watch until nothing is missing any more; pull the plug once on the way."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
+    live_until = time.monotonic() + _LIVE_EVENTS / _LIVE_RATE + 1.0
     earlier = [0, 0]
     while time.monotonic() < deadline:
         await asyncio.sleep(_LOOK_SECONDS)
@@ -119,15 +122,20 @@ async def _until_all_arrived(
         score.fetched, score.duplicates = earlier[0] + fetched, earlier[1] + duplicates
         counts = vendor.cloud.counts()
         show.update(counts["visible"], score, vendor.faults.served, status)
-        if not score.kills and score.fetched > _KILL_AT_SHARE * counts["visible"]:
+        if not score.kills and score.fetched > _LIVE = Mix(late=0.1, late_seconds=(1.0, 6.0))
+_KILL_AT_SHARE * counts["visible"]:
             earlier = [score.fetched, score.duplicates]
             await daemon.kill()
             score.kills += 1
             await daemon.start()
-        elif score.kills and delivered and counts["visible"] == show.expected == counts["served"]:
+        elif score.kills and delivered and time.monotonic() > live_until and _all_served(counts):
             verdict = await asyncio.to_thread(_judged, vendor, folder)
             if not verdict.missing:
                 return
+
+
+def _all_served(counts: Mapping[str, int]) -> bool:
+    return counts["known"] == counts["visible"] == counts["served"]
 
 
 def _numbers(status: dict[str, Any]) -> tuple[int, int, bool]:

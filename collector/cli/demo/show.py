@@ -19,7 +19,6 @@ class Show:
     """A progress bar while the demo runs; silent where there is no terminal."""
 
     def __init__(self, expected: int) -> None:
-        self.expected = expected
         self._console = Console()
         self._progress = Progress(
             TextColumn("{task.description}"),

@@ -122,8 +122,7 @@ async def _until_all_arrived(
         score.fetched, score.duplicates = earlier[0] + fetched, earlier[1] + duplicates
         counts = vendor.cloud.counts()
         show.update(counts["visible"], score, vendor.faults.served, status)
-        if not score.kills and score.fetched > _LIVE = Mix(late=0.1, late_seconds=(1.0, 6.0))
-_KILL_AT_SHARE * counts["visible"]:
+        if not score.kills and score.fetched > _KILL_AT_SHARE * counts["visible"]:
             earlier = [score.fetched, score.duplicates]
             await daemon.kill()
             score.kills += 1

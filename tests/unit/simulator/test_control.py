@@ -45,7 +45,7 @@ async def test_events_are_generated_served_and_entered_in_the_ledger(client: Cli
     assert entries[filled[0]]["times"] == 1
     assert "sha256" in entries[filled[0]]
     assert "sha256" not in (await ledger(client, "?hashes=0"))[filled[0]]
-    assert (await state(client))["events"] == {"visible": 255, "served": 255, "items": 255}
+    assert (await state(client))["events"] == {"known": 255, "visible": 255, "served": 255, "items": 255}
     assert len(await ledger(client, f"?client_id={COMPANY.client_id}")) == 255
 
 

@@ -168,6 +168,11 @@ def finish_window(lane: Lane, at: Checkpoint, run: Run, now: VendorTime, rules: 
     return Step(keep(at, following), more=True)
 
 
+def known_gaps(state: Mapping[str, Any]) -> list[tuple[datetime, datetime]]:
+    """The unreadable spans a lane steps over, in order."""
+    return sorted((parse_rfc3339(start), parse_rfc3339(end)) for start, end in state.get("gaps", ()))
+
+
 def keep(at: Checkpoint, run: Run) -> Checkpoint:
     """The checkpoint with this run in it."""
     return replace(at, run=run.to_json())
@@ -216,7 +221,7 @@ def _later(watermark: datetime | None, moment: datetime | None) -> datetime | No
 def _next_window(run: Run, state: Mapping[str, Any], rules: Rules) -> Run | None:
     """The run moved on to the window after its end, known gaps left out; None if its goal is reached."""
     start = run.end
-    gaps = _gaps(state)
+    gaps = known_gaps(state)
     for gap_start, gap_end in gaps:
         if gap_start <= start < gap_end:
             start = gap_end
@@ -224,10 +229,6 @@ def _next_window(run: Run, state: Mapping[str, Any], rules: Rules) -> Run | None
         return None
     end = min([run.goal, start + rules.width, *(gap_start for gap_start, _ in gaps if gap_start > start)])
     return msgspec.structs.replace(run, start=start, end=end, token=None, mark="", marked=0, empty=0)
-
-
-def _gaps(state: Mapping[str, Any]) -> list[tuple[datetime, datetime]]:
-    return sorted((parse_rfc3339(start), parse_rfc3339(end)) for start, end in state.get("gaps", ()))
 
 
 def _state_without_old_gaps(state: Mapping[str, Any], start: datetime) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ answer holds no anchor that would lead past it. So its time is found, in windows
 2. `asc`, `desc`: records can share that millisecond. It is read from both ends, with limits down to one, up to the
    record that can't be read.
 3. `control`, `asc_again`, `desc_again`: a vendor whose every answer is garbage for an hour has no unreadable record.
-   The hour before, which has been read already, is read with limit 1 (its records are dropped); only if that works is
-   the record tried again, from both sides. Three such rounds in a row make a gap of that millisecond.
+   The hour before, which has been read already, is read with limit 1 (its records are dropped), or less of it where
+   that can't be read; only if that works is the record tried again, from both sides. Three such rounds in a row make
+   a gap of that millisecond.
 
 Any success on the way leads back: a record that becomes readable is delivered. After it the run goes on behind the
 millisecond, and the limit grows back.
@@ -19,7 +20,7 @@ millisecond, and the limit grows back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -33,7 +34,7 @@ MAX_LIMIT = 200
 
 _TRIES = 3
 _PROOFS = 3
-_CONTROLS = 12
+_CONTROLS = 22
 _GOOD_PAGES = 4
 _FIRST_WAIT, _LONGEST_WAIT, _WAIT_BETWEEN_PROOFS = 0.25, 2.0, 2.0
 _CONTROL_SPAN = timedelta(hours=1)
@@ -60,11 +61,14 @@ class Failed:
     lasting: bool = False
 
 
-def ask_of(run: Run) -> Ask:
-    """The request a run makes next."""
+def ask_of(run: Run, gaps: Sequence[tuple[datetime, datetime]] = ()) -> Ask:
+    """The request a run makes next; `gaps` are the lane's known ones, which a control read must not meet."""
     if run.narrow is not None and run.narrow.phase == "control":
+        end = run.start
+        for gap_start, gap_end in sorted(gaps, reverse=True):
+            end = gap_start if gap_end == end else end
         span = max(MILLISECOND, _CONTROL_SPAN / 2**run.narrow.controls)
-        return Ask(run.start - span, run.start, limit=1)
+        return Ask(max([end - span, *(gap_end for _, gap_end in gaps if gap_end < end)]), end, limit=1)
     descending = run.narrow is not None and run.narrow.phase in {"desc", "desc_again"}
     return Ask(run.start, run.end, run.limit, run.token, descending)
 
@@ -174,7 +178,7 @@ def _control_failed(run: Run, narrow: Narrow) -> Failed:
 def _again_failed(run: Run, narrow: Narrow) -> Failed:
     if narrow.phase == "asc_again":
         return Failed(_turn(replace(run, narrow=narrow), "desc_again"), _FIRST_WAIT)
-    narrow = replace(narrow, proofs=narrow.proofs + 1, controls=0)
+    narrow = replace(narrow, proofs=narrow.proofs + 1)
     if narrow.proofs < _PROOFS:
         return Failed(_turn(replace(run, narrow=narrow), "control"), _WAIT_BETWEEN_PROOFS)
     gap = Gap(run.start, run.end, narrow.reason, narrow.asc_token)

@@ -66,7 +66,7 @@ class SecurityEvents:
             self._client.doubt_time()
             return self._page(lanes.Step(at, more=False, watermark=at.watermark), planned)
         try:
-            answer, slices = await self._read(narrowing.ask_of(run), lane)
+            answer, slices = await self._read(narrowing.ask_of(run, lanes.known_gaps(at.state)), lane)
         except (UnreadablePage, AnswerTooLarge) as exc:
             return self._unreadable(lane, at, run, exc)
         now = self._client.vendor_clock.read()
@@ -130,7 +130,8 @@ class SecurityEvents:
         if outcome.lasting:
             raise exc
         if outcome.gap is None:
-            self._log.warning("page unreadable", lane=lane, limit=run.limit, in_a_row=outcome.run.fails, error=str(exc))
+            tell = self._log.warning if run.fails == 0 and run.narrow is None else self._log.debug
+            tell("page unreadable", lane=lane, limit=run.limit, in_a_row=outcome.run.fails, error=str(exc))
             step = lanes.Step(lanes.keep(at, outcome.run), more=True, retry_after=outcome.wait)
             return self._page(step, now)
         at = lanes.remember_gap(at, outcome.gap)

@@ -2,4 +2,5 @@
 
 BUILTIN = {
     "file": "collector.sinks.file:PLUGIN",
+    "syslog": "collector.sinks.syslog:PLUGIN",
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -48,12 +49,16 @@ class Receipt:
     `rejected`: positions whose content will never be accepted, with the receiver's own reason (dead letters).
     `deferred`: not yet; sent again, alone. `retry_after`: seconds to wait before that.
     `state`: at most 64 KiB, stored with the cursor and handed to `open` next time; None leaves it as it was.
+    `certain_after`: seconds for which the sink must go on without an error before the receipt counts; until then the
+    cursor stays, and when the sink fails everything since comes again. An empty batch is delivered now and then to ask
+    whether it still holds. None: certain now.
     """
 
     rejected: Mapping[int, str] = field(default_factory=dict)
     deferred: frozenset[int] = frozenset()
     retry_after: float | None = None
     state: bytes | None = None
+    certain_after: float | None = None
 
 
 class Sink(Protocol):
@@ -78,7 +83,7 @@ class Sink(Protocol):
         ...
 
     async def deliver(self, batch: Batch) -> Receipt:
-        """Hand the batch over; returns only when what the receipt says is certain.
+        """Hand the batch over; returns only when what the receipt says is certain (but see `certain_after`).
 
         Raises:
             SinkUnavailable: nothing is certain; the same events will come again.
@@ -97,10 +102,16 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SinkContext:
-    """What the engine hands to a sink when it opens it."""
+    """What the engine hands to a sink when it opens it, the same each time.
+
+    `encode` is the sink's format, for events that the sink has to make smaller. `memory` is what the sink knows from
+    earlier openings in this run of the program; it is not kept beyond.
+    """
 
     name: str
     clock: Clock
+    encode: Callable[[Event], bytes] = attrgetter("raw")
+    memory: MutableMapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,8 @@ class CefConfig(Settings):
     @field_validator("vendor", "product", "version")
     @classmethod
     def _fits_the_header(cls, value: str | None) -> str | None:
-        if value is not None and (value != value.strip() or not value.isprintable()):
-            raise ValueError("must not hold control characters or begin or end with space")
+        if value is not None and (value != value.strip(" \\") or not value.isprintable()):
+            raise ValueError("must not hold control characters, nor begin or end with a space or a backslash")
         return value
 
     @field_validator("signature")

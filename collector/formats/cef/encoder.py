@@ -22,6 +22,7 @@ from collector.formats.cef import base, keys
 from collector.formats.cef.details import to_json
 from collector.formats.cef.table import CefHeader, CefTable, Pair, Signature
 from collector.formats.cef.text import SEPARATOR, clean, cut, extension, header
+from collector.formats.cef.text import field as header_field
 from collector.formats.cef.values import CONVERTERS
 from collector.model import Event
 
@@ -93,7 +94,7 @@ def compile_encoder(
                 header(wanted.vendor or vendor, keys.MAX_VENDOR),
                 header(wanted.product or product, keys.MAX_PRODUCT),
                 header(compiled.version, keys.MAX_VERSION),
-                header(compiled.signature.fill(words) or kind, keys.MAX_SIGNATURE),
+                header(compiled.signature.fill(words), keys.MAX_SIGNATURE) or kind,
                 header(name, keys.MAX_NAME),
                 str(severity),
                 "",
@@ -121,7 +122,7 @@ def compile_encoder(
 
 
 def _variant(value: object) -> str:
-    return clean(value[: 2 * keys.MAX_NAME]) if isinstance(value, str) else ""
+    return header_field(value, keys.MAX_NAME) if isinstance(value, str) else ""
 
 
 def _compile(table: CefTable, severities: Mapping[str, int], wanted: CefHeader, time: str) -> _Vendor:

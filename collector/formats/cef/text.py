@@ -9,8 +9,8 @@ r"""Text made fit for a line of CEF: no control characters, no spaces around it,
 | other control characters, U+2028, U+2029 | a space | a space |
 | half of a surrogate pair | U+FFFD | U+FFFD |
 
-Space around a value is gone: a reader can't tell it from what separates the pairs. Lengths are counted before
-escaping, so that no escape is ever cut in two.
+A field of the header does not end in a backslash. Space around a value is gone: a reader can't tell it from what
+separates the pairs. Lengths are counted before escaping, so that no escape is ever cut in two.
 """
 
 from __future__ import annotations
@@ -54,10 +54,19 @@ def _joined(value: str, at: int) -> bool:
     return bool(unicodedata.combining(after)) or after in _JOINERS or value[at - 1 : at] == "\u200d"
 
 
+def field(value: str, most: int) -> str:
+    """A field of the header before it is escaped; "" where there is nothing to be seen in the value.
+
+    It does not end in a backslash: many readers look one letter back to tell an escaped pipe from one that ends the
+    field, and would take the escape of the backslash for one of the pipe.
+    """
+    beginning = value if len(value) <= 2 * most else value.lstrip()[: 2 * most]
+    return cut(clean(_LINE_ENDS.sub(" ", beginning)), most).rstrip("\\ ")
+
+
 def header(value: str, most: int) -> str:
     """A field of the header, escaped."""
-    text = cut(clean(_LINE_ENDS.sub(" ", value)), most)
-    return text.replace("\\", "\\\\").replace("|", "\\|")
+    return field(value, most).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def extension(pairs: str) -> str:

@@ -149,16 +149,22 @@ def test_a_vendor_without_a_table_gets_what_all_have() -> None:
 
 def test_an_operator_may_choose_the_header() -> None:
     event = replace(EVENT, fields={"event.code": "a|b=c\\d"})
-    line = encode(event, vendor="WithSecure™", product="E|P", version="9\\", signature="{tenant}:{event.code}")
+    line = encode(event, vendor="WithSecure™", product="E|P", version="9.1", signature="{tenant}:{event.code}")
 
-    assert read_strict(line).header == ["WithSecure™", "E|P", "9\\", "acme:a|b=c\\d", "Security event", "4"]
-    assert line.startswith("CEF:0|WithSecure™|E\\|P|9\\\\|acme:a\\|b=c\\\\d|".encode())
+    assert read_strict(line).header == ["WithSecure™", "E|P", "9.1", "acme:a|b=c\\d", "Security event", "4"]
+    assert line.startswith("CEF:0|WithSecure™|E\\|P|9.1|acme:a\\|b=c\\\\d|".encode())
 
 
 def test_a_line_end_in_the_header_is_a_space() -> None:
     header = line_of({"event.provider": "a\r\nb\n", "event.action": "CEF:0|x\ny"}).header
 
     assert header[3:5] == ["a b.CEF:0|x y", "a b"]
+
+
+@pytest.mark.parametrize("text", ["engine\\", "engine \\ \\\\"])
+def test_a_field_of_the_header_does_not_end_in_what_escapes_its_end(text: str) -> None:
+    assert line_of({"event.provider": text}).header[3:5] == ["engine", "engine"]
+    assert line_of({"event.provider": "\\"}).header[3:5] == ["security_event", "Security event"]
 
 
 # -- the extension -----------------------------------------------------------------------------

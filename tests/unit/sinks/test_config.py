@@ -45,11 +45,27 @@ def test_what_would_change_the_events_but_does_not_exist_yet_is_an_error(keys: d
         ({"start_at": "now"}, "latest"),
         ({"max_backlog": "0B"}, "greater than 0"),
         ({"colour": "red"}, "Extra inputs"),
+        ({"cef": {"vendor": "V"}}, "for sinks with format cef alone"),
+        ({"format": "cef", "cef": {"vendor": ""}}, "at least 1 character"),
+        ({"format": "cef", "cef": {"vendor": "x" * 64}}, "at most 63 characters"),
+        ({"format": "cef", "cef": {"version": "1\\"}}, "a space or a backslash"),
+        ({"format": "cef", "cef": {"product": "a\nb"}}, "control characters"),
+        ({"format": "cef", "cef": {"signature": "static"}}, "the name of a field in braces"),
+        ({"format": "cef", "cef": {"signature": "{event.action}}"}}, "no other brace"),
     ],
 )
 def test_what_is_not_allowed_is_refused(keys: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValidationError, match=expected):
         SinkConfig.model_validate({"type": "file", **keys})
+
+
+def test_the_header_of_cef_may_be_chosen() -> None:
+    cef = {"vendor": "WithSecure™", "product": "F-Secure Policy Manager", "signature": "{event.provider}"}
+
+    sink = SinkConfig.model_validate({"type": "file", "format": "cef", "cef": cef})
+
+    assert sink.cef.vendor == "WithSecure™"
+    assert sink.cef.version is None
 
 
 def test_what_is_off_may_be_said_to_be_off() -> None:

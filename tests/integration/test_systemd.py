@@ -198,3 +198,45 @@ def test_a_watchdog_that_watches_another_process_hears_nothing(manager: Manager)
     manager.hear_until(is_ready)
 
     assert manager.beats(WATCHDOG_SECONDS * 2) == 0
+
+
+# -- under the unit's rules ----------------------------------------------------------------------
+
+CONFINED = [sys.executable, str(Path(__file__).with_name("confined.py")), str(UNIT)]
+FORBIDDEN = {
+    "memory that is written and executed": "import mmap; mmap.mmap(-1, 4096, prot=7)",
+    "a call that only the privileged need": "import os; os.chown('.', 0, 0)",
+    "a grab at resources": "import os; os.sched_setaffinity(0, {0})",
+}
+
+
+@pytest.mark.parametrize("code", FORBIDDEN.values(), ids=FORBIDDEN.keys())
+def test_the_rules_are_really_in_force_for_this_test(code: str) -> None:
+    required.program("systemd-analyze", package="systemd")
+
+    ended = subprocess.run([*CONFINED, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert "PermissionError" in ended.stderr
+
+
+def test_the_daemon_works_under_the_units_memory_and_system_call_rules(tmp_path: Path) -> None:
+    required.program("systemd-analyze", package="systemd")
+    with managed(tmp_path, command=CONFINED) as manager:
+        archive = (
+            f"  archive: {{type: file, path: '{tmp_path}/events.ndjson', rotate: {{max_size: 1KiB, compress: gzip}}}}\n"
+        )
+        manager.config.write_text(manager.config.read_text() + archive)
+        process = manager.start(WATCHED)
+        manager.hear_until(is_ready)
+
+        manager.signal(signal.SIGHUP)
+        manager.hear_until(is_ready)
+        manager.hear_until(lambda said: said["STATUS"] == "1 feeds; 2 sinks")
+        manager.signal(signal.SIGTERM)
+
+        assert process.wait(20) == 0, manager.output.read_text()
+        said = manager.output.read_text()
+        assert not re.search(
+            r"Traceback|PermissionError|Operation not permitted|\"level\": ?\"(error|warning)\"", said
+        ), said

@@ -114,7 +114,7 @@ def advance(lane: Lane, at: Checkpoint, run: Run, records: Sequence[Record], tok
     empty = 0 if records else run.empty + 1
     if empty >= _EMPTY_AT_ALL:
         raise CheckpointExpired(f"{empty} empty pages in a row, each with an anchor")
-    run = msgspec.structs.replace(run, token=token, empty=empty, stalls=0 if records else run.stalls)
+    run = msgspec.structs.replace(run, token=token, empty=empty)
     if run.pages >= 2 * run.marked:  # Brent: a circle of any length is found within a few turns
         run = msgspec.structs.replace(run, mark=digest, marked=run.pages)
     return Step(_follow(lane, at, run), more=True, retry_after=_EMPTY_WAIT if empty >= _EMPTY_AT_ONCE else None)
@@ -193,7 +193,7 @@ def _step_out_of_circle(lane: Lane, at: Checkpoint, run: Run) -> Step:
     start = resume_from(run)
     anew = msgspec.structs.replace(run, start=start, token=None, mark="", marked=0, empty=0)
     if start > run.start:
-        return Step(_follow(lane, at, anew), more=True)
+        return Step(_follow(lane, at, msgspec.structs.replace(anew, stalls=0)), more=True)
     if run.stalls >= _STALLS:
         raise SourceUnavailable("the vendor repeats an anchor and does not get past this page")
     anew = msgspec.structs.replace(anew, stalls=run.stalls + 1)
@@ -228,7 +228,7 @@ def _next_window(run: Run, state: Mapping[str, Any], rules: Rules) -> Run | None
     if start >= run.goal:
         return None
     end = min([run.goal, start + rules.width, *(gap_start for gap_start, _ in gaps if gap_start > start)])
-    return msgspec.structs.replace(run, start=start, end=end, token=None, mark="", marked=0, empty=0)
+    return msgspec.structs.replace(run, start=start, end=end, token=None, mark="", marked=0, empty=0, stalls=0)
 
 
 def _state_without_old_gaps(state: Mapping[str, Any], start: datetime) -> Mapping[str, Any]:

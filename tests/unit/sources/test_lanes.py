@@ -1,0 +1,486 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+
+from collector.errors import CheckpointExpired, SourceUnavailable
+from collector.model import Checkpoint, Gap, Lane, Record, Window
+from collector.sources import lanes
+from collector.sources.run import Narrow, Run, run_of
+from collector.sources.vendor_time import VendorTime
+from collector.timestamps import format_utc
+
+NOW = datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
+DAY, HOUR, MINUTE, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+RULES = lanes.Rules(
+    width=30 * DAY,
+    limit=200,
+    overlap=30 * SECOND,
+    sweep_every=5 * MINUTE,
+    sweep_window=15 * MINUTE,
+    start_from=DAY,
+)
+TIP_STATE = {"beginning": "2026-03-01T09:15:00.000Z", "started": "2026-03-02T09:15:00.000Z"}
+
+
+def vendor(now: datetime = NOW, skew: float = 0.0, *, known: bool = True) -> VendorTime:
+    return VendorTime(now, known=known, skew=skew)
+
+
+def record(moment: datetime | None, name: str = "") -> Record:
+    return Record(id=name or str(moment), bucket=0, recorded_at=moment, raw=b"{}")
+
+
+def run_in(checkpoint: Checkpoint) -> Run:
+    run = run_of(checkpoint)
+    assert run is not None
+    return run
+
+
+def tip(watermark: datetime, **more: Any) -> Checkpoint:
+    return Checkpoint(watermark, state={**TIP_STATE, "beginning": "2020-01-01T00:00:00Z", **more})
+
+
+def page(
+    lane: Lane,
+    at: Checkpoint,
+    times: Sequence[datetime | None] = (),
+    token: str | None = None,
+    now: VendorTime | None = None,
+) -> lanes.Step:
+    """One readable page, as a source deals with it."""
+    now = now or vendor()
+    records = [record(moment, f"{index}:{moment}") for index, moment in enumerate(times)]
+    run = lanes.note(run_in(at), records, now)
+    return lanes.advance(lane, at, run, records, token) or lanes.finish_window(lane, at, run, now, RULES)
+
+
+# -- where a run begins -------------------------------------------------------------------------
+
+
+def test_the_very_first_tip_begins_start_from_before_vendor_time_and_remembers_both() -> None:
+    at = lanes.begin(Lane.TIP, None, None, vendor(), RULES)
+
+    assert at.state == TIP_STATE
+    assert at.watermark == NOW - DAY
+    assert (run_in(at).start, run_in(at).end) == (NOW - DAY, NOW)
+
+
+def test_a_tip_begins_an_overlap_before_its_watermark() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    assert (run_in(at).start, run_in(at).end) == (NOW - HOUR - 30 * SECOND, NOW)
+
+
+def test_no_tip_reads_before_the_feeds_beginning() -> None:
+    after = Checkpoint(NOW - DAY + SECOND, state=TIP_STATE)
+
+    assert run_in(lanes.begin(Lane.TIP, after, None, vendor(), RULES)).start == NOW - DAY
+
+
+def test_a_tip_set_by_hand_begins_where_it_was_set() -> None:
+    at = lanes.begin(Lane.TIP, Checkpoint(NOW - HOUR), None, vendor(), RULES)
+
+    assert at.state["beginning"] == format_utc(NOW - HOUR)
+    assert run_in(at).start == NOW - HOUR
+
+
+def test_a_tip_with_nothing_to_start_from_remembers_its_beginning_all_the_same() -> None:
+    at = lanes.begin(Lane.TIP, None, None, vendor(), replace(RULES, start_from=timedelta(0)))
+
+    assert at == Checkpoint(NOW, state={**TIP_STATE, "beginning": TIP_STATE["started"]})
+
+
+def test_a_sweep_reads_window_less_every_before_the_begin_of_the_last() -> None:
+    at = lanes.begin(Lane.SWEEP, Checkpoint(NOW - 5 * MINUTE), Window(NOW - DAY), vendor(), RULES)
+
+    assert (run_in(at).start, run_in(at).end) == (NOW - 15 * MINUTE, NOW)
+
+
+def test_a_sweep_after_an_outage_is_longer_by_as_much() -> None:
+    at = lanes.begin(Lane.SWEEP, Checkpoint(NOW - 3 * HOUR), Window(NOW - DAY), vendor(), RULES)
+
+    assert run_in(at).start == NOW - 3 * HOUR - 10 * MINUTE
+
+
+def test_no_sweep_reads_before_the_feeds_beginning() -> None:
+    at = lanes.begin(Lane.SWEEP, Checkpoint(NOW), Window(NOW - MINUTE), vendor(), RULES)
+
+    assert run_in(at).start == NOW - MINUTE
+
+
+def test_a_job_reads_its_window_and_nothing_else() -> None:
+    window = Window(NOW - 9 * DAY, NOW - 8 * DAY)
+
+    at = lanes.begin(Lane.JOB, None, window, vendor(), RULES)
+
+    assert (run_in(at).start, run_in(at).end) == (window.start, window.end)
+
+
+def test_a_job_goes_on_where_it_was_and_is_over_at_its_end() -> None:
+    window = Window(NOW - 9 * DAY, NOW - 8 * DAY)
+
+    on = lanes.begin(Lane.JOB, Checkpoint(NOW - 9 * DAY + HOUR), window, vendor(), RULES)
+    over = lanes.begin(Lane.JOB, Checkpoint(window.end), window, vendor(), RULES)
+
+    assert run_in(on).start == NOW - 9 * DAY + HOUR
+    assert over.run is None
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_a_start_after_vendor_time_means_wait_and_moves_nothing(lane: Lane) -> None:
+    after = tip(NOW + HOUR)
+
+    assert lanes.begin(lane, after, None, vendor(), RULES) == after
+
+
+def test_a_start_in_ages_past_is_no_overflow() -> None:
+    rules = replace(RULES, start_from=timedelta(days=999_999), overlap=timedelta(days=999_999))
+
+    at = lanes.begin(Lane.TIP, None, None, vendor(), rules)
+
+    assert run_in(at).start == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_requests_are_in_whole_milliseconds() -> None:
+    after = tip(NOW - HOUR + timedelta(microseconds=1999))
+
+    run = run_in(lanes.begin(Lane.TIP, after, None, vendor(NOW + timedelta(microseconds=5999)), RULES))
+
+    assert run.start == NOW - HOUR - 30 * SECOND + timedelta(milliseconds=1)
+    assert run.end == NOW + timedelta(milliseconds=5)
+
+
+# -- what pages change ---------------------------------------------------------------------------
+
+
+def test_start_and_end_stay_while_tokens_are_followed() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    frozen = run_in(at)
+
+    for number in range(5):
+        step = page(Lane.TIP, at, [NOW - 50 * MINUTE + number * MINUTE], f"t{number}", vendor(NOW + number * SECOND))
+        at = step.checkpoint
+        assert (step.more, step.watermark) == (True, None)
+        assert (run_in(at).start, run_in(at).end, run_in(at).token) == (frozen.start, frozen.end, f"t{number}")
+
+
+def test_the_last_page_takes_the_tip_to_its_end() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    step = page(Lane.TIP, at, [NOW - 5 * MINUTE], now=vendor(NOW + 2 * SECOND))
+
+    assert step == lanes.Step(tip(NOW), more=False, watermark=NOW)
+
+
+def test_in_order_the_tip_follows_page_by_page() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    at = page(Lane.TIP, at, [NOW - 30 * MINUTE, NOW - 20 * MINUTE], "t1").checkpoint
+    assert at.watermark == NOW - 20 * MINUTE
+    at = page(Lane.TIP, at, [NOW - 20 * MINUTE, NOW - 10 * MINUTE], "t2").checkpoint
+    assert at.watermark == NOW - 10 * MINUTE
+
+
+def test_out_of_order_the_tip_stays_until_the_window_is_read() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    at = page(Lane.TIP, at, [NOW - 10 * MINUTE, NOW - 20 * MINUTE], "t1").checkpoint
+    at = page(Lane.TIP, at, [NOW - 9 * MINUTE], "t2").checkpoint
+
+    assert at.watermark == NOW - HOUR
+
+
+def test_repeats_in_a_page_say_nothing_about_its_order() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    records = [record(NOW - 20 * MINUTE, "a"), record(NOW - 10 * MINUTE, "b"), record(NOW - 20 * MINUTE, "a")]
+
+    run = lanes.note(run_in(at), [*records, record(None)], vendor())
+
+    assert (run.ordered, run.last) == (True, NOW - 10 * MINUTE)
+
+
+def test_future_stamps_do_not_take_the_tip_beyond_vendor_time() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    at = page(Lane.TIP, at, [NOW + DAY], "t1").checkpoint
+    assert at.watermark == NOW
+    at = page(Lane.TIP, at, [NOW + 2 * DAY]).checkpoint
+    assert at.watermark == NOW
+
+
+def test_the_smallest_vendor_time_of_the_run_bounds_the_watermark() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    at = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t1", vendor(NOW - 5 * MINUTE)).checkpoint
+    step = page(Lane.TIP, at, [NOW - MINUTE], None, vendor(NOW + SECOND))
+
+    assert step.watermark == NOW - 5 * MINUTE
+
+
+def test_a_long_span_is_walked_in_windows_within_one_run() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - 90 * DAY), None, vendor(), RULES)
+    spans = []
+    more = True
+
+    while more:
+        run = run_in(at)
+        spans.append((run.start, run.end))
+        step = page(Lane.TIP, at, now=vendor(NOW + len(spans) * SECOND))
+        at, more = step.checkpoint, step.more
+
+    first = NOW - 90 * DAY - 30 * SECOND
+    assert spans == [
+        (first, first + 30 * DAY),
+        (first + 30 * DAY, first + 60 * DAY),
+        (first + 60 * DAY, first + 90 * DAY),
+        (first + 90 * DAY, NOW),
+    ]
+    assert at.watermark == NOW
+
+
+def test_a_goal_from_a_clock_far_ahead_is_given_up_once_the_clock_is_right() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(NOW + 365 * DAY, -365 * 86400.0), RULES)
+
+    step = page(Lane.TIP, at, [NOW - MINUTE], now=vendor(NOW))
+
+    assert (step.more, step.watermark) == (False, NOW - MINUTE)
+
+
+# -- sweeps and jobs ------------------------------------------------------------------------------
+
+
+def test_a_sweeps_watermark_becomes_its_begin_and_only_when_it_is_complete() -> None:
+    at = lanes.begin(Lane.SWEEP, Checkpoint(NOW - 40 * DAY), Window(NOW - 50 * DAY), vendor(), RULES)
+
+    at = page(Lane.SWEEP, at, [NOW - 40 * DAY], "t1", vendor(NOW + SECOND)).checkpoint
+    assert at.watermark == NOW - 40 * DAY
+    at = page(Lane.SWEEP, at, [NOW - 39 * DAY], None, vendor(NOW + MINUTE)).checkpoint
+    assert at.watermark == NOW - 40 * DAY
+    step = page(Lane.SWEEP, at, [], None, vendor(NOW + HOUR))
+
+    assert (step.watermark, step.more, step.checkpoint.run) == (NOW, False, None)
+
+
+def test_sweeps_cover_whatever_becomes_visible_within_window_less_every_of_its_stamp() -> None:
+    begins = [NOW, NOW + 5 * MINUTE, NOW + 3 * HOUR, NOW + 3 * HOUR + 5 * MINUTE]
+    at, spans = Checkpoint(NOW - 5 * MINUTE), []
+    for moment in begins:
+        at = lanes.begin(Lane.SWEEP, at, Window(NOW - DAY), vendor(moment), RULES)
+        spans.append((run_in(at).start, moment))
+        at = page(Lane.SWEEP, at, [], None, vendor(moment + MINUTE)).checkpoint
+
+    for minute in range(200):
+        stamp = NOW + minute * MINUTE
+        visible = stamp + 10 * MINUTE
+        reads = [(start, begin) for start, begin in spans if begin >= visible]
+        assert not reads or any(start <= stamp < begin for start, begin in reads)
+
+
+def test_a_job_ends_at_its_windows_end_whatever_the_clocks_say() -> None:
+    window = Window(NOW - 40 * DAY, NOW - 5 * DAY)
+    at = lanes.begin(Lane.JOB, None, window, vendor(skew=3600.0), RULES)
+
+    first = page(Lane.JOB, at, [], None, vendor(skew=3600.0))
+    last = page(Lane.JOB, first.checkpoint, [], None, vendor(skew=3600.0))
+
+    assert (first.more, first.checkpoint.watermark) == (True, NOW - 10 * DAY)
+    assert (last.more, last.watermark, last.checkpoint.run) == (False, window.end, None)
+
+
+# -- clocks in doubt ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("doubt", [vendor(skew=31.0), vendor(skew=-660.0), vendor(known=False)])
+def test_while_the_clocks_are_apart_the_tip_goes_no_further_than_the_newest_record(doubt: VendorTime) -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, doubt, RULES)
+
+    step = page(Lane.TIP, at, [NOW - 20 * MINUTE, NOW - 10 * MINUTE], now=doubt)
+
+    assert step.watermark == NOW - 10 * MINUTE
+
+
+@pytest.mark.parametrize("lane", [Lane.TIP, Lane.SWEEP])
+def test_while_the_clocks_are_apart_an_empty_run_moves_no_watermark_but_ends(lane: Lane) -> None:
+    doubt = vendor(skew=100.0)
+    at = lanes.begin(lane, tip(NOW - 50 * DAY), None, doubt, RULES)
+    pages = 0
+    more = True
+
+    while more:
+        step = page(lane, at, now=doubt)
+        at, more, pages = step.checkpoint, step.more, pages + 1
+
+    assert at.watermark == NOW - 50 * DAY
+    assert pages == 2
+
+
+def test_doubt_in_one_answer_lasts_for_the_run() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    at = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t1", vendor(NOW + DAY, -86400.0)).checkpoint
+    step = page(Lane.TIP, at, [NOW - 10 * MINUTE])
+
+    assert step.watermark == NOW - 10 * MINUTE
+
+
+def test_a_sweep_in_doubt_counts_from_its_newest_record() -> None:
+    doubt = vendor(skew=100.0)
+    at = lanes.begin(Lane.SWEEP, Checkpoint(NOW - HOUR), Window(NOW - DAY), doubt, RULES)
+
+    step = page(Lane.SWEEP, at, [NOW - 20 * MINUTE, NOW - 50 * MINUTE], now=doubt)
+
+    assert step.watermark == NOW - 20 * MINUTE
+
+
+def test_no_watermark_ever_goes_back() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - SECOND), None, vendor(), RULES)
+
+    step = page(Lane.TIP, at, [NOW - 20 * SECOND], now=vendor(NOW - 40 * DAY, 40 * 86400.0))
+
+    assert step.watermark == NOW - SECOND
+
+
+# -- tokens that lead nowhere ---------------------------------------------------------------------
+
+
+def test_a_token_that_leads_to_itself_is_dropped_and_the_run_goes_on_from_the_last_record() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    at = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t1").checkpoint
+
+    step = page(Lane.TIP, at, [NOW - 20 * MINUTE], "t1")
+
+    run = run_in(step.checkpoint)
+    assert (run.start, run.end, run.token, step.more) == (NOW - 20 * MINUTE, NOW, None, True)
+
+
+def test_out_of_order_the_window_begins_again_after_a_repeated_token() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    at = page(Lane.TIP, at, [NOW - 20 * MINUTE, NOW - 30 * MINUTE], "t1").checkpoint
+    begun = run_in(at).start
+
+    step = page(Lane.TIP, at, [NOW - 10 * MINUTE], "t1")
+
+    assert (run_in(step.checkpoint).start, run_in(step.checkpoint).token) == (begun, None)
+    assert step.retry_after is not None
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7, 64])
+def test_a_circle_of_any_length_is_left(length: int) -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    for number in range(10 * length):
+        step = page(Lane.TIP, at, [NOW - 30 * MINUTE], f"t{number % length}")
+        at = step.checkpoint
+        if run_in(at).token is None:
+            break
+
+    assert run_in(at).token is None
+    assert run_in(at).start == NOW - 30 * MINUTE
+
+
+def test_a_circle_without_progress_slows_down_and_then_fails_loudly() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    at = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t").checkpoint
+    at = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t").checkpoint
+    waits = []
+
+    with pytest.raises(SourceUnavailable, match="repeats an anchor"):  # noqa: PT012 -- it may take a while
+        for _ in range(100):
+            step = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t")
+            at = step.checkpoint
+            if step.retry_after is not None:
+                waits.append(step.retry_after)
+
+    assert waits == [1, 2, 4, 8, 16]
+
+
+def test_empty_pages_with_tokens_are_followed_then_slowly_then_no_more() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    steps: list[lanes.Step] = []
+
+    with pytest.raises(CheckpointExpired, match="100 empty pages"):  # noqa: PT012 -- it takes a hundred
+        for number in range(200):
+            steps.append(page(Lane.TIP, at, [], f"t{number}"))
+            at = steps[-1].checkpoint
+
+    assert all(step.more for step in steps)
+    assert [step.retry_after for step in steps[:19]] == [None] * 19
+    assert all(step.retry_after for step in steps[19:])
+    assert at.watermark == NOW - HOUR
+
+
+def test_a_record_ends_a_row_of_empty_pages() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    for number in range(300):
+        at = page(Lane.TIP, at, [NOW - 30 * MINUTE] if number % 50 == 0 else [], f"t{number}").checkpoint
+
+    assert run_in(at).pages == 300
+
+
+# -- gaps ----------------------------------------------------------------------------------------
+
+
+def test_known_gaps_are_stepped_over_and_forgotten_behind_the_lane() -> None:
+    gap = Gap(NOW - 10 * MINUTE, NOW - 9 * MINUTE, "unreadable")
+    old = Gap(NOW - 3 * HOUR, NOW - 2 * HOUR, "unreadable")
+    after = lanes.remember_gap(lanes.remember_gap(tip(NOW - HOUR), old), gap)
+
+    at = lanes.begin(Lane.TIP, after, None, vendor(), RULES)
+    first = run_in(at)
+    at = page(Lane.TIP, at).checkpoint
+    second = run_in(at)
+    step = page(Lane.TIP, at)
+
+    assert (first.end, second.start, second.end) == (gap.start, gap.end, NOW)
+    assert lanes.known_gaps(at.state) == [(gap.start, gap.end)]
+    assert (step.more, step.watermark) == (False, NOW)
+
+
+def test_a_gap_at_either_end_of_a_run_makes_no_empty_request() -> None:
+    after = tip(NOW - HOUR)
+    for start in (NOW - HOUR - 30 * SECOND, NOW - MINUTE):
+        after = lanes.remember_gap(after, Gap(start, start + MINUTE, "unreadable"))
+
+    at = lanes.begin(Lane.TIP, after, None, vendor(), RULES)
+    step = page(Lane.TIP, at)
+
+    assert run_in(at).start == NOW - HOUR + 30 * SECOND
+    assert run_in(at).end == NOW - MINUTE
+    assert not step.more
+
+
+def test_gaps_do_not_grow_without_end() -> None:
+    at = tip(NOW - HOUR)
+    for number in range(1000):
+        at = lanes.remember_gap(at, Gap(NOW + number * SECOND, NOW + number * SECOND, "unreadable"))
+
+    assert len(at.state["gaps"]) == 100
+
+
+# -- as JSON --------------------------------------------------------------------------------------
+
+
+def test_runs_survive_the_store() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    at = page(Lane.TIP, at, [NOW - 30 * MINUTE + timedelta(microseconds=123_456)], "t1").checkpoint
+    narrow = Narrow(phase="desc", stop=NOW, reason="torn", bad_end=NOW, asc_token="a", proofs=2)
+    run = msgspec.structs.replace(run_in(at), narrow=narrow)
+
+    stored = orjson.loads(orjson.dumps(run.to_json()))
+
+    assert run_of(Checkpoint(run=stored)) == run
+
+
+@pytest.mark.parametrize("run", [{}, {"start": 5}, {"token": "t"}])
+def test_a_run_of_an_unknown_shape_is_begun_anew(run: dict[str, Any]) -> None:
+    assert run_of(Checkpoint(run=run)) is None
+    assert run_of(Checkpoint()) is None
+    assert run_of(None) is None

@@ -50,5 +50,10 @@ def make_certificates(folder: Path) -> Certificates:
     return Certificates(folder)
 
 
+def encrypt(key: Path, into: Path, password: str) -> None:
+    """Write the key, encrypted."""
+    _openssl(key.parent, *f"pkey -in {key} -aes256 -passout pass:{password} -out {into}".split())
+
+
 def _openssl(folder: Path, *arguments: str) -> None:
     subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)

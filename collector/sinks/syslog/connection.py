@@ -20,8 +20,9 @@ from collector.errors import SinkDenied, SinkError, SinkUnavailable
 _CHUNK = 64 << 10
 _LOOK_SECONDS = 0.5
 
-# Reasons in OpenSSL's words with which a peer turns us down, or we turn it down, for who we are.
-_IDENTITY = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "UNKNOWN_PSK", "KEY_VALUES_MISMATCH")
+# Parts of OpenSSL's words for the alerts with which a peer turns us down, until a person changes something. In TLS 1.2
+# a missing certificate is but a "handshake failure".
+_REFUSALS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION", "UNRECOGNIZED_NAME")
 
 
 class Unanswered(SinkUnavailable):
@@ -239,6 +240,7 @@ class Connection:
         else:
             self._incoming.write(received)
             if not self._handshaking:
+                self._spoke = True
                 self._read_tls()
         self._changed.set()
 
@@ -249,7 +251,7 @@ class Connection:
         try:
             content = self._tls.read(1)
         except ssl.SSLWantReadError:
-            self._spoke = self._spoke or not self._handshaking
+            pass
         except ssl.SSLZeroReturnError:
             self._notified = True
         except ssl.SSLError as exc:
@@ -280,8 +282,8 @@ def _tls_error(exc: ssl.SSLError | ValueError) -> SinkError:
         return SinkDenied(f"the receiver's certificate is not trusted: {exc.verify_message}")
     reason = str(getattr(exc, "reason", None) or type(exc).__name__)
     text = reason.lower().replace("_", " ")
-    if any(word in reason for word in _IDENTITY):
-        return SinkDenied(f"the receiver does not accept our certificate: {text}")
+    if "ALERT" in reason and any(word in reason for word in _REFUSALS):
+        return SinkDenied(f"the receiver refuses us (our certificate?): {text}")
     return SinkUnavailable(f"TLS failed: {text}")
 
 

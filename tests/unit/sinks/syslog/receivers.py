@@ -28,6 +28,7 @@ class Receiver:
         self.conducts = list(conducts)
         self.streams: list[bytearray] = []
         self.connections = 0
+        self.ends = 0
         self.ended = threading.Event()
         self._context = context
         self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -79,9 +80,14 @@ class Receiver:
         with contextlib.suppress(OSError), connection:
             if self._context is None:
                 conduct(self, connection)
-                return
-            with self._context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=False) as secure:
-                conduct(self, secure)
+            else:
+                with self._context.wrap_socket(connection, server_side=True, suppress_ragged_eofs=False) as secure:
+                    conduct(self, secure)
+        self.ends += 1
+
+    def all_left(self) -> bool:
+        """Every connection there was has ended."""
+        return 0 < self.connections == self.ends
 
 
 def octet_messages(stream: bytes) -> tuple[list[bytes], bytes]:

@@ -18,6 +18,24 @@ ADD rootfs.tar /
 RUN ln -s /usr/bin/python3 /usr/local/bin/python3
 """
 
+# The host's way to packages, its proc and dev, and a folder of its own at /src, all but the root read-only.
+_ADMINISTER = """
+set -eu
+root=$1 source=$2
+shift 2
+mkdir -p "$root/src"
+mount -t proc proc "$root/proc"
+mount --bind /dev "$root/dev"
+mount --bind "$source" "$root/src"
+for path in /etc/ssl/certs /etc/pip.conf /etc/resolv.conf; do
+    [ -e "$path" ] || continue
+    if [ -d "$path" ]; then mkdir -p "$root$path"; else touch "$root$path"; fi
+    mount --bind "$path" "$root$path"
+done
+path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+exec chroot "$root" /usr/bin/env --ignore-environment PATH="$path" "$@"
+"""
+
 # The root of the image read-only, a volume of the image's user on its one place for state, nothing else writable.
 _RUN = """
 set -eu
@@ -105,6 +123,12 @@ def in_root(root: Path, user: str, volume: str, command: Sequence[str], seconds:
         [*shell, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=seconds, check=False
     )
     return Finished(ended.returncode, ended.stdout)
+
+
+def administer(root: Path, source: Path, *command: str) -> str:
+    """A command as root in a root that may be written, with `source` at /src; it must succeed."""
+    shell = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _ADMINISTER, "sh"]
+    return run([*shell, str(root), str(source), *command], 300)
 
 
 def run(command: Sequence[str], seconds: float) -> str:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from collector.formats import FORMATS
 from collector.sinks.file import PLUGIN as FILE
 from collector.sinks.file import FileConfig
+from collector.sinks.syslog import PLUGIN as SYSLOG
+from collector.sinks.syslog import SyslogConfig
 from collector.testing import SINK_CHECKS, RecordingConfig, RecordingSink, SinkSubject, make_event, recording_plugin
+from tests.unit.sinks.syslog.receivers import Receiver, read_all
 
 EVENTS = tuple(make_event(number, tenant=f"t{number * number % 5}") for number in range(60))
 
@@ -38,11 +42,24 @@ def recording_subject(_: Path) -> SinkSubject:
     )
 
 
-SUBJECTS: dict[str, Callable[[Path], SinkSubject]] = {
-    "file json": lambda directory: file_subject(directory, "json"),
-    "file raw": lambda directory: file_subject(directory, "raw"),
-    "file rotated": lambda directory: file_subject(directory, "raw", rotate={"max_size": "300B"}),
-    "recording": recording_subject,
+def syslog_subject(stack: ExitStack) -> SinkSubject:
+    receiver = stack.enter_context(Receiver(read_all))
+    config = SyslogConfig(address=f"tcp://127.0.0.1:{receiver.port}", format="json", header="none")
+
+    def received() -> list[bytes]:
+        receiver.until(lambda: receiver.connections == receiver.ends)
+        return receiver.messages
+
+    # A batch that is cut short comes again: the receiver may have a part of it.
+    return SinkSubject(SYSLOG, config, received, FORMATS["json"].encode, exactly_once=False, events=EVENTS)
+
+
+SUBJECTS: dict[str, Callable[[Path, ExitStack], SinkSubject]] = {
+    "file json": lambda directory, _: file_subject(directory, "json"),
+    "file raw": lambda directory, _: file_subject(directory, "raw"),
+    "file rotated": lambda directory, _: file_subject(directory, "raw", rotate={"max_size": "300B"}),
+    "recording": lambda directory, _: recording_subject(directory),
+    "syslog": lambda _, stack: syslog_subject(stack),
 }
 
 
@@ -51,7 +68,8 @@ SUBJECTS: dict[str, Callable[[Path], SinkSubject]] = {
 async def test_a_sink_keeps_its_contract(
     name: str, check: Callable[[SinkSubject], Awaitable[None]], tmp_path: Path
 ) -> None:
-    await check(SUBJECTS[name](tmp_path))
+    with ExitStack() as stack:
+        await check(SUBJECTS[name](tmp_path, stack))
 
 
 # A process that can be killed for good: delivers what its ledger says is left, in batches of the size given.

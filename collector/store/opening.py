@@ -14,7 +14,9 @@ from collector.errors import StateInUse, StoreError
 from collector.store.damage import APPLICATION_ID, inspect
 from collector.store.failures import translate
 
-PAGE_BYTES = 16384
+# Small, since a commit of few events changes seven pages and each is written twice: 0.5 bytes per payload byte, with
+# 16 KiB 1.15; an id without a bucket among ten million 9 KB and 33 KB. At rest and in reading there is no difference.
+PAGE_BYTES = 4096
 BUSY_SECONDS = 30.0
 _MAX_WAL_BYTES = 16 * 1024 * 1024
 

@@ -230,7 +230,7 @@ def other_salts(wal: Path) -> None:
 
 
 def other_page_size(wal: Path) -> None:
-    change(wal, 8, struct.pack(">I", 4096))
+    change(wal, 8, struct.pack(">I", 2 * PAGE_BYTES))
 
 
 @pytest.mark.parametrize("spoil", [no_wal, empty_wal, other_salts, other_page_size])

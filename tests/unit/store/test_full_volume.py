@@ -15,7 +15,7 @@ from collector.store import Position, Store
 from collector.testing import make_record
 from tests.unit.store.conftest import Open
 from tests.unit.store.samples import ACME, BEGIN, STREAMS, commit, ids, make_letter
-from tests.unit.store.volume import Pretended, Volume, small_volume
+from tests.unit.store.volume import SIZE, Pretended, Volume, small_volume
 
 
 @pytest.fixture(params=["tmpfs", "pretended"])
@@ -86,7 +86,7 @@ async def test_a_group_in_which_one_page_finds_no_room_stores_what_fits(volume: 
         if isinstance(volume, Pretended):
             await volume.fill(store)
         small = [commit(store, [number]) for number in range(10, 13)]
-        large = commit(store, [make_record(20, raw=os.urandom(3_900_000))])
+        large = commit(store, [make_record(20, raw=os.urandom(SIZE))])
         results = await asyncio.gather(small[0], large, *small[1:], return_exceptions=True)
         assert isinstance(results[1], StoreFull)
         refused = [result for result in results if isinstance(result, BaseException)]

@@ -89,7 +89,7 @@ async def test_the_state_is_set_up_to_be_durable(store: Store) -> None:
         return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
     for worker in (store._writer, store._delivery, store._operators):
-        assert await worker.call(pragmas) == ["wal", 2, 2, 16384, 0x45445243, 2]
+        assert await worker.call(pragmas) == ["wal", 2, 2, 4096, 0x45445243, 2]
 
 
 async def test_readers_can_not_write(store: Store) -> None:

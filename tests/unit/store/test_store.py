@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 
 import pytest
 
+from collector import faults
 from collector.errors import ConfigError, StoreError
 from collector.model import Lane, StreamId
 from collector.store import Position, Store
@@ -101,3 +103,28 @@ async def test_a_settle_of_a_cancelled_sink_is_stored_whole(store: Store) -> Non
     await store.prepare_cursors({"siem": "latest"}, {})
     (cursor,) = await store.cursors()
     assert (cursor.position, cursor.state) == (Position(4), b"s")
+
+
+async def test_the_named_points_of_a_crash_lie_around_the_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    passed: list[str] = []
+
+    def point(name: str) -> None:
+        committed = sqlite3.connect(store.path)
+        passed.append(f"{name} {committed.execute('SELECT count(*) FROM bodies').fetchone()[0]}")
+        committed.close()
+
+    await store.prepare_cursors({"siem": "latest"}, {})
+    monkeypatch.setattr(faults, "point", point)
+    await commit(store, [1])
+    await store.settle("siem", "", Position(2))
+    await store.prune_bodies(Position(2), None)
+    assert passed == [
+        "commit.before 0",
+        "commit.after 1",
+        "settle.before 1",
+        "settle.after 1",
+        "prune.inside 1",
+        "prune.before 1",
+        "prune.after 0",
+    ]
+    assert {name.split()[0] for name in passed} <= faults.POINTS

@@ -280,9 +280,10 @@ async def test_closing_goes_to_its_end_although_the_caller_is_cancelled(tmp_path
         await asyncio.sleep(0)
         closing.cancel()
         threading.Timer(0.05, go_on.set).start()
+        await asyncio.wait({closing})
+        assert writer._connection is None  # else the lock would go while the thread still writes
     assert closing.cancelled()
     assert write.result() == 1
-    assert writer._connection is None
 
 
 @pytest.mark.parametrize("kind", [Reader, partial(Writer)])

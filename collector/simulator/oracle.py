@@ -50,6 +50,11 @@ class Verdict:
         """Nothing is wrong."""
         return not (self.missing or self.doubled or self.strange or self.altered or self.torn)
 
+    def add(self, place: str, other: Verdict) -> None:
+        """Add what is wrong at another place, under its name."""
+        for wrong in ("missing", "doubled", "strange", "altered", "torn"):
+            getattr(self, wrong).extend(f"{place}: {name}" for name in getattr(other, wrong))
+
 
 def read_lines(folder: Path) -> Iterator[tuple[Path, bytes]]:
     """Every line of every file below `folder`, compressed ones too; the last may lack its end."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from collector.cli.demo.cef_lines import judge_cef
 from collector.cli.demo.show import Show, summarize
 from collector.cli.demo.stage import Daemon, prepare, secret_variable, write_config
 from collector.errors import CollectorError
@@ -92,11 +93,10 @@ async def _run(vendor: WithSecureSimulator, daemon: Daemon, folder: Path, events
         score.seconds = time.monotonic() - began
     score.exit_status = await daemon.stop()
     score.verdict = await asyncio.to_thread(_judged, vendor, folder)
-    raw = await asyncio.to_thread(lambda: sum(1 for _ in read_lines(folder / "raw")))
-    score.delivered = {"events (json)": score.verdict.events, "raw": raw}
+    cef = await asyncio.to_thread(lambda: judge_cef(read_lines(folder / "cef"), read_lines(folder / "events")))
+    score.delivered = {"file (json)": score.verdict.events, "file (CEF)": cef.events}
+    score.verdict.add("cef", cef)
     score.at_vendor = vendor.cloud.counts()["visible"]
-    if raw != score.at_vendor:
-        score.verdict.missing += [f"raw: {score.at_vendor - raw} too few"]
     score.faults = Counter(vendor.faults_served)
     score.violations = vendor.violations
     score.requests = sum(vendor.requests.values())

@@ -70,7 +70,7 @@ def summarize(score: Score, folder: Path) -> None:
     rate = score.at_vendor / score.seconds if score.seconds else 0.0
     table.add_row("time", f"{score.seconds:.1f} s, {rate:,.0f} events/s (the vendor's rate limit decides)")
     Console().print(table)
-    print(f"files:  {folder}/events/TENANT/DATE.ndjson  {folder}/raw/TENANT.ndjson")
+    print(f"files:  {folder}/events/TENANT/DATE.ndjson  {folder}/cef/TENANT.cef")
     print(f"log:    {folder}/daemon.log")
     for title, ids in (
         ("missing", verdict.missing),

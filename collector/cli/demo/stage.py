@@ -57,7 +57,7 @@ def write_config(folder: Path, base_url: str, tenants: Mapping[str, str]) -> Pat
     lines += [
         "sinks:",
         "  events: {type: file, path: 'events/{tenant}/{date}.ndjson', format: json}",
-        "  raw: {type: file, path: 'raw/{tenant}.ndjson', format: raw, rotate: {max_size: 4MiB, compress: gzip}}",
+        "  siem: {type: file, path: 'cef/{tenant}.cef', format: cef, rotate: {max_size: 4MiB, compress: gzip}}",
     ]
     path = folder / "collector.yaml"
     path.write_text("\n".join(lines) + "\n")

@@ -6,15 +6,16 @@ finds no room at all is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
-from collector.formats.cef.text import clean
 from collector.formats.fitting import fit
 
 _LEAST_ROOM = 24
+_UNSENDABLE = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 def to_json(rest: Mapping[str, Any], most: int) -> tuple[str, bool]:
@@ -25,7 +26,7 @@ def to_json(rest: Mapping[str, Any], most: int) -> tuple[str, bool]:
     """
     whole = _dump(rest)
     if len(whole) <= most:
-        return _sendable(whole), False
+        return whole, False
     pieces = {name: _dump({name: value})[1:-1] for name, value in rest.items()}
     kept = {}
     room = most - len("{}")
@@ -34,12 +35,7 @@ def to_json(rest: Mapping[str, Any], most: int) -> tuple[str, bool]:
         if fitted:
             kept[name] = fitted
             room -= len(fitted) + len(",")
-    return _sendable("{" + ",".join(kept[name] for name in pieces if name in kept) + "}"), True
-
-
-def _sendable(text: str) -> str:
-    # JSON escapes the controls below a space; the others are rare, and looking for them letter by letter is dear.
-    return text if text.isascii() and "\x7f" not in text else clean(text)
+    return "{" + ",".join(kept[name] for name in pieces if name in kept) + "}", True
 
 
 def _shortened(name: str, value: Any, room: int) -> str:
@@ -59,6 +55,10 @@ def _shortened(name: str, value: Any, room: int) -> str:
 
 def _dump(value: Any) -> str:
     try:
-        return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+        text = orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
     except orjson.JSONEncodeError:
-        return orjson.dumps(fit(value), option=orjson.OPT_UTC_Z).decode()
+        text = orjson.dumps(fit(value), option=orjson.OPT_UTC_Z).decode()
+    # Of what no line may hold, the encoder escapes what stands below a space; the rest is rare.
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _UNSENDABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from collector.errors import SourceProtocolError
 from collector.model import Checkpoint, Lane, Page, Window
 from collector.sources.base import BudgetKey, Source, SourceContext, SourcePlugin
+from collector.sources.withsecure.cef import CEF_TABLE
 from collector.sources.withsecure.client import WithSecureClient
 from collector.sources.withsecure.config import WithSecureConfig
 from collector.sources.withsecure.normalize import SEVERITY_NUMBERS, normalize
@@ -80,4 +81,5 @@ PLUGIN = SourcePlugin(
     normalize=normalize,
     budget_key=budget_key,
     severity_numbers=SEVERITY_NUMBERS,
+    cef=CEF_TABLE,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -23,7 +24,7 @@ async def supervise(name: str, loop: Callable[[], Awaitable[None]], clock: Clock
     `name` is one of the program's own loop names: it is a metric's label.
 
     Raises:
-        StoreError: the state is damaged or out of reach; nothing can go on without it.
+        StoreError: the state is damaged or out of reach; nothing can go on without it. Also when it comes in a group.
     """
     delays = Backoff(_BASE, _CAP)
     while True:
@@ -31,14 +32,33 @@ async def supervise(name: str, loop: Callable[[], Awaitable[None]], clock: Clock
         try:
             with clock.watching(name):
                 await loop()
-        except StoreError:
-            raise
+        except asyncio.CancelledError as exc:
+            if _is_cancelled():
+                raise
+            cause: BaseException = exc  # a library gave up a wait of its own: that ends no loop of ours
         except Exception as exc:
-            if clock.monotonic() - began > _HEALTHY_SECONDS:
-                delays.reset()
-            wait = delays.next()
-            log.error("loop crashed, starting it again", loop=name, retry_in=round(wait, 1), exc_info=exc)
-            METRICS.loop_restarts.labels(loop=name).inc()
-            await clock.sleep(wait)
+            if isinstance(exc, StoreError):
+                raise
+            if (fatal := _fatal(exc)) is not None:
+                raise fatal from exc
+            cause = exc
         else:
             return
+        if clock.monotonic() - began > _HEALTHY_SECONDS:
+            delays.reset()
+        wait = delays.next()
+        log.error("loop crashed, starting it again", loop=name, retry_in=round(wait, 1), exc_info=cause)
+        METRICS.loop_restarts.labels(loop=name).inc()
+        await clock.sleep(wait)
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _fatal(exc: BaseException) -> StoreError | None:
+    """The `StoreError` that this is, or that a task group's error holds."""
+    if isinstance(exc, BaseExceptionGroup):
+        return next((found for part in exc.exceptions if (found := _fatal(part)) is not None), None)
+    return exc if isinstance(exc, StoreError) else None

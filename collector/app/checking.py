@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from collector.app.parts import Account, accounts
+from collector.app.turns import budget_of, scheduler_for
 from collector.clock import Clock
 from collector.config import Config
 from collector.errors import CollectorError, SinkError, SourceError, StateInUse
@@ -33,10 +34,7 @@ async def check(config: Config, tenant: str | None) -> AsyncIterator[Finding]:
     """Try everything (`tenant`: only that tenant's sources), one after the other within the vendors' budgets."""
     plugins, clock = installed(), Clock()
     configured = [account for account in accounts(config, plugins).values() if tenant in {None, account.tenant}]
-    scheduler = Scheduler(clock)
-    for account in configured:
-        limit = account.config.rate_limit
-        scheduler.limit(account.plugin.budget_key(account.config), limit.requests, limit.per.total_seconds())
+    scheduler = scheduler_for(configured, clock)
     async with HttpClients() as http:
         for account in configured:
             yield await _source(account, http, scheduler, clock)
@@ -47,19 +45,15 @@ async def check(config: Config, tenant: str | None) -> AsyncIterator[Finding]:
 
 async def _source(account: Account, http: HttpClients, scheduler: Scheduler, clock: Clock) -> Finding:
     what = f"source {account.tenant}/{account.name}"
-    budget, _ = scheduler.budget(account.plugin.budget_key(account.config))
-    context = SourceContext(account.tenant, account.name, http, budget, clock)
-    async with asyncio.TaskGroup() as group:
-        turns = group.create_task(budget.run())
-        try:
-            async with asyncio.timeout(_SECONDS), account.plugin.open(account.config, context) as source:
+    try:
+        async with asyncio.timeout(_SECONDS), budget_of(account, scheduler) as budget:
+            context = SourceContext(account.tenant, account.name, http, budget, clock)
+            async with account.plugin.open(account.config, context) as source:
                 return Finding(what, good=True, remarks=await source.check())
-        except TimeoutError:
-            return Finding(what, good=False, remarks=[f"no answer within {_SECONDS:.0f} s"])
-        except SourceError as exc:
-            return Finding(what, good=False, remarks=[str(exc)])
-        finally:
-            turns.cancel()
+    except TimeoutError:
+        return Finding(what, good=False, remarks=[f"no answer within {_SECONDS:.0f} s"])
+    except SourceError as exc:
+        return Finding(what, good=False, remarks=[str(exc)])
 
 
 async def _sink(name: str, config: Config, plugins: Plugins, clock: Clock) -> Finding:

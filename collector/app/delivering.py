@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from collector.clock import Clock
 from collector.metrics import METRICS
-from collector.pipeline.delivery import Delivery, Receiver
+from collector.pipeline.backlogs import Claim
+from collector.pipeline.delivery import Delivery
 from collector.pipeline.events import Events
-from collector.pipeline.janitor import Claim
 from collector.pipeline.log import Log
+from collector.pipeline.receiver import Receiver
 from collector.pipeline.status import SinkStatus
 from collector.store import Cursor, Store
 from collector.supervisor import supervise
 
+_LOOK_SECONDS = 0.02
+# A cursor that only passes over pages of others is stored this often; together, so that they share transactions.
+_PASS_SECONDS = 10.0
+_TOGETHER = 64
+
 
 class Delivering:
-    """Starts and stops sinks inside the task group it was given."""
+    """Starts and stops sinks inside the task group it was given.
+
+    A sink's claim on the log outlives its loop: what it has not got stays in the log while a reload replaces it.
+    """
 
     def __init__(self, group: asyncio.TaskGroup, store: Store, log_: Log, events: Events, clock: Clock) -> None:
         self._group = group
@@ -27,25 +36,53 @@ class Delivering:
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._claims: dict[str, Claim] = {}
+        self._left: dict[str, Delivery] = {}
+        self._ended = False
         self.deliveries: dict[str, Delivery] = {}
 
-    def start(self, receiver: Receiver, cursor: Cursor, max_backlog: int) -> None:
-        """Deliver to a sink until it is stopped; `cursor` is where it stands."""
+    def start(self, receiver: Receiver, cursor: Cursor, max_backlog: int, dead_letters: int = 0) -> None:
+        """Deliver to a sink until it is stopped; `cursor` is where it stands. After `end` nothing is started."""
+        if self._ended:
+            return
         name = receiver.name
+        self._let_go(name)
         METRICS.declare_sink(name)
-        status = SinkStatus(name, cursor.destination)
+        status = SinkStatus(name, cursor.destination, dead_letters=dead_letters)
         delivery = Delivery(receiver, cursor, self._store, self._log, self._events, self._clock, status)
         self.deliveries[name] = delivery
-        self._claims[name] = Claim(delivery, receiver.stage.takes_stream, receiver.required, max_backlog)
+        self._claims[name] = Claim(delivery, receiver.required, max_backlog)
         loop = supervise("delivery", delivery.run, self._clock)
         self._tasks[name] = self._group.create_task(loop, name=f"sink {name}")
 
-    async def stop(self, name: str) -> None:
-        """Stop delivering to a sink and wait until it has stopped; its cursor stays in the state."""
-        task = self._tasks.pop(name)
-        task.cancel()
-        await asyncio.wait({task})
-        del self.deliveries[name], self._claims[name]
+    async def stop(self, names: Iterable[str], seconds: float) -> None:
+        """Stop these: after the batch they are at, or in the middle of it when that takes longer.
+
+        Their claims stay until `start` or `forget`.
+        """
+        leaving = {name: self.deliveries.pop(name) for name in names if name in self.deliveries}
+        for delivery in leaving.values():
+            delivery.stop()
+        deadline = self._clock.monotonic() + seconds
+        while not all(one.stopped for one in leaving.values()) and self._clock.monotonic() < deadline:
+            await self._clock.sleep(_LOOK_SECONDS)
+        tasks = {self._tasks.pop(name) for name in leaving}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._left |= leaving
+
+    def forget(self, name: str) -> None:
+        """A stopped sink that does not come back: the log need not keep anything for it."""
+        self._let_go(name)
+        METRICS.forget(sink=name)
+
+    def _let_go(self, name: str) -> None:
+        self._claims.pop(name, None)
+        if name in self._left:
+            delivery = self._left.pop(name)
+            delivery.status.gone = True
+            delivery.close()
 
     def claims(self) -> Sequence[Claim]:
         """What the janitor has to respect."""
@@ -62,10 +99,21 @@ class Delivering:
             await self._clock.sleep(_LOOK_SECONDS)
         return self.waiting()
 
-    def cancel(self) -> None:
-        """End every delivery loop; what was not settled comes again at the next start."""
-        for task in self._tasks.values():
-            task.cancel()
+    async def end(self, seconds: float) -> None:
+        """Stop all, within so long, and store how far each has come; what was not settled comes at the next start."""
+        self._ended = True
+        await self._pass_over()
+        await self.stop(list(self._tasks), seconds)
 
+    async def pass_over(self) -> None:
+        """Move the cursors of those that only skip, every now and then, for ever."""
+        while True:
+            await self._clock.sleep(_PASS_SECONDS)
+            await self._pass_over()
 
-_LOOK_SECONDS = 0.05
+    async def _pass_over(self) -> None:
+        deliveries = list(self.deliveries.values())
+        for first in range(0, len(deliveries), _TOGETHER):
+            async with asyncio.TaskGroup() as group:
+                for delivery in deliveries[first : first + _TOGETHER]:
+                    group.create_task(delivery.pass_over(), name="pass over")

@@ -9,6 +9,7 @@ from itertools import count
 import structlog
 
 from collector.app.parts import Account, accounts, tenants, vendors
+from collector.app.turns import budget_of, scheduler_for
 from collector.clock import Clock
 from collector.config import Config
 from collector.errors import SourceError
@@ -16,7 +17,6 @@ from collector.formats import FORMATS
 from collector.http import HttpClients
 from collector.model import Lane, StreamId
 from collector.pipeline.events import Events
-from collector.pipeline.scheduler import Scheduler
 from collector.plugins import installed
 from collector.sources.base import Source, SourceContext
 from collector.store import LogPage
@@ -28,22 +28,20 @@ async def dry_run(config: Config, write: Callable[[bytes], None]) -> bool:
     """Read every feed from its `start_from` on and `write` each event as a line of JSON; true if no feed failed."""
     clock, plugins = Clock(), installed()
     events = Events(vendors(plugins), tenants(config))
-    configured = accounts(config, plugins)
-    scheduler = Scheduler(clock)
-    for account in configured.values():
-        limit = account.config.rate_limit
-        scheduler.limit(account.plugin.budget_key(account.config), limit.requests, limit.per.total_seconds())
+    configured = list(accounts(config, plugins).values())
+    scheduler = scheduler_for(configured, clock)
     good, numbers = True, count(1)
     async with HttpClients() as http:
-        for account in configured.values():
-            budget, _ = scheduler.budget(account.plugin.budget_key(account.config))
-            context = SourceContext(account.tenant, account.name, http, budget, clock)
-            async with asyncio.TaskGroup() as group:
-                turns = group.create_task(budget.run())
-                async with account.plugin.open(account.config, context) as source:
-                    for stream in account.streams:
-                        good &= await _read(account, source, stream, events, numbers, write)
-                turns.cancel()
+        for account in configured:
+            async with budget_of(account, scheduler) as budget:
+                context = SourceContext(account.tenant, account.name, http, budget, clock)
+                try:
+                    async with account.plugin.open(account.config, context) as source:
+                        for stream in account.streams:
+                            good &= await _read(account, source, stream, events, numbers, write)
+                except SourceError as exc:
+                    log.error("a source could not be opened", source=f"{account.tenant}/{account.name}", error=str(exc))
+                    good = False
     return good
 
 
@@ -56,7 +54,7 @@ async def _read(
     write: Callable[[bytes], None],
 ) -> bool:
     checkpoint = None
-    encode = FORMATS["json"].encode
+    encode = FORMATS["json"].encode  # needs to know neither vendors nor a sink
     try:
         while True:
             page = await source.fetch(stream.feed, Lane.TIP, checkpoint, None)

@@ -1,7 +1,8 @@
 """The running collector.
 
-    outer task group:  delivery loops · janitor · admin        (end last)
-      inner task group:  pollers · budgets                     (end first)
+    outer task group:  delivery loops · janitor · what else looks after them     (ends last)
+      admin servers
+      inner task group:  pollers · budgets · reload                              (ends first)
 
 Stop → pollers cancelled → sinks drain for `DRAIN_SECONDS` → the rest cancelled → resources closed in reverse. Draining
 is a courtesy: whatever was not settled is delivered after the next start.
@@ -10,7 +11,7 @@ is a courtesy: whatever was not settled is delivered after the next start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -20,44 +21,52 @@ import structlog
 
 from collector.app.attending import attend, summary
 from collector.app.delivering import Delivering
-from collector.app.parts import accounts, receiver, renamed_streams, tenants, vendors
+from collector.app.parts import accounts, receiver, tenants, vendors
+from collector.app.patience import Patience, StopAsked
 from collector.app.reading import Reading
-from collector.app.reloading import refuse_lost_backlogs, reload_config
-from collector.app.serving import serve_operators
+from collector.app.reloading import reload_config
+from collector.app.serving import operators_served
+from collector.app.successors import forget_gone_sinks, refuse_changed_types, refuse_lost_backlogs, rename_streams
 from collector.clock import Clock
 from collector.config import Config
-from collector.errors import CollectorError, ConfigError, StoreError, StoreFull
+from collector.errors import CollectorError, ConfigError, StoreError
 from collector.http import HttpClients
 from collector.liveness import LivenessClock
 from collector.metrics import METRICS
 from collector.model import StreamId
 from collector.notify import Notifier
+from collector.pipeline.backlogs import Claim
 from collector.pipeline.events import Events
 from collector.pipeline.gate import Gate
-from collector.pipeline.janitor import Claim, Janitor, Limits
+from collector.pipeline.janitor import Janitor, Limits
 from collector.pipeline.log import Log
 from collector.plugins import Plugins, installed
-from collector.store import Cursor, LogPage, Store
+from collector.store import LogPage, Store
 from collector.supervisor import supervise
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
 DRAIN_SECONDS = 8.0
-_FULL_RETRY_SECONDS = 10.0
+# Of those: for the batch a sink is at when the time is over, so that it need not be sent again.
+GRACE_SECONDS = 1.5
 
 
 class Engine:
     """Everything that runs, and what operators may ask of it. Made by `assembled`; alive inside that context."""
 
-    def __init__(self, config: Config, plugins: Plugins, store: Store, clock: Clock, last_seq: int) -> None:
+    def __init__(
+        self, config: Config, plugins: Plugins, store: Store, clock: Clock, last_seq: int, patience: Patience
+    ) -> None:
         self.config = config
         self.plugins = plugins
         self.store = store
         self.clock = self.loops = LivenessClock(clock)
+        self.patience = patience
         self.notifier = Notifier()
-        self.serving = asyncio.Event()
         self.started_at: datetime = clock.now()
+        self.reloading = asyncio.Lock()
+        self.stopping = False
         self.gate = Gate()
         self.log = Log(store, last_seq)
         self.events = Events(vendors(plugins), tenants(config))
@@ -77,53 +86,49 @@ class Engine:
         return self.delivering.claims()
 
     def _note_unparsed(self, stream: StreamId, count: int) -> None:
-        METRICS.events_unparsed.labels(tenant=stream.tenant, source=stream.source, feed=stream.feed).inc(count)
-        if stream in self.reading.feeds:
+        if stream in self.reading.feeds:  # of others there is no metric any more
+            METRICS.events_unparsed.labels(tenant=stream.tenant, source=stream.source, feed=stream.feed).inc(count)
             self.reading.feeds[stream].unparsed += count
 
     def _note_unknown(self, stream: StreamId, count: int) -> None:
         METRICS.unknown_fields.labels(source=stream.source).inc(count)
 
-    async def start_sinks(self, config: Config, names: list[str]) -> None:
+    async def start_sinks(self, config: Config, names: Sequence[str]) -> None:
         """Give these sinks their cursors and start their loops."""
+        await self.delivering.stop([name for name in names if name in self.delivering.deliveries], 0)
         renamed = {name: old for name in names if (old := config.sinks[name].renamed_from)}
-        cursors = await self.store.prepare_cursors({name: config.sinks[name].start_at for name in names}, renamed)
-        by_sink: dict[str, Cursor] = {cursor.sink: cursor for cursor in cursors}
+        wanted = {name: config.sinks[name].start_at for name in names}
+        cursors = await self.patience.until_done(lambda: self.store.prepare_cursors(wanted, renamed))
+        by_sink = {cursor.sink: cursor for cursor in cursors}
+        letters = await self.store.dead_letter_counts()
         for name in names:
-            self.delivering.start(receiver(name, config, self.plugins), by_sink[name], config.max_backlog(name))
+            sink = receiver(name, config, self.plugins)
+            self.delivering.start(sink, by_sink[name], config.max_backlog(name), letters.get(name, 0))
 
 
 @asynccontextmanager
-async def assembled(config: Config, clock: Clock) -> AsyncIterator[Engine]:
-    """Open the state and put everything together; nothing runs yet.
+async def assembled(config: Config, clock: Clock, stop: asyncio.Event | None = None) -> AsyncIterator[Engine]:
+    """Open the state and put everything together; nothing runs yet. A full volume is waited for, unless `stop` is None.
 
     Raises:
         StoreError: the state can't be used.
+        StoreFull: there is no room for it, and nobody to stop the wait.
         ConfigError: the configuration would lose a backlog.
+        StopAsked: told to stop while waiting for room.
     """
-    plugins = installed()
-    async with _opened(config, clock) as store:
-        for old, new in renamed_streams(config, plugins):
-            await store.rename_stream(old, new)
-        await refuse_lost_backlogs(store, config)
-        yield Engine(config, plugins, store, clock, await store.last_seq())
-
-
-@asynccontextmanager
-async def _opened(config: Config, clock: Clock) -> AsyncIterator[Store]:
+    plugins, patience = installed(), Patience(clock, stop)
     async with AsyncExitStack() as stack:
-        yield await _open_patiently(config, clock, stack)
 
-
-async def _open_patiently(config: Config, clock: Clock, stack: AsyncExitStack) -> Store:
-    """Open the state, waiting for room if the volume is full: a full disk never ends the process."""
-    while True:
-        try:
+        async def opened() -> Store:
             opening = Store.open(config.state.path, max_size=config.state.max_size, clock=clock)
             return await stack.enter_async_context(opening)
-        except StoreFull as exc:
-            log.error("the state can't be opened, waiting for room", error=str(exc))
-            await clock.sleep(_FULL_RETRY_SECONDS)
+
+        store = await patience.until_done(opened)
+        refuse_changed_types(store, config, plugins)
+        await refuse_lost_backlogs(store, config)
+        await patience.until_done(lambda: rename_streams(store, config, plugins))
+        await patience.until_done(lambda: forget_gone_sinks(store, config))
+        yield Engine(config, plugins, store, clock, await store.last_seq(), patience)
 
 
 async def run(
@@ -140,10 +145,12 @@ async def run(
     Raises:
         StoreError: the state is damaged or out of reach.
         ConfigError: the configuration would lose a backlog.
+        CollectorError: an admin address can't be had.
     """
-    async with assembled(config, clock or Clock()) as engine:
-        engine.notifier = notifier or engine.notifier
-        await _unwrapped(_run(engine, stop, reload))
+    with suppress(StopAsked):
+        async with assembled(config, clock or Clock(), stop) as engine:
+            engine.notifier = notifier or engine.notifier
+            await _unwrapped(_run(engine, stop, reload))
 
 
 async def run_once(config: Config, deliver_timeout: float, clock: Clock | None = None) -> bool:
@@ -151,6 +158,7 @@ async def run_once(config: Config, deliver_timeout: float, clock: Clock | None =
 
     Raises:
         StoreError, ConfigError: as `run`.
+        StoreFull: no room for the state.
     """
     async with assembled(config, clock or Clock()) as engine:
         return await _unwrapped(_run_once(engine, deliver_timeout))
@@ -158,65 +166,95 @@ async def run_once(config: Config, deliver_timeout: float, clock: Clock | None =
 
 async def _run(engine: Engine, stop: asyncio.Event, reload: asyncio.Event) -> None:
     config = engine.config
-    async with HttpClients() as http, asyncio.TaskGroup() as outer:
+    async with HttpClients() as http, asyncio.TaskGroup() as outer, AsyncExitStack() as servers:
         engine.delivering = Delivering(outer, engine.store, engine.log, engine.events, engine.clock)
-        janitor = outer.create_task(supervise("janitor", engine.janitor.run, engine.clock), name="janitor")
         async with asyncio.TaskGroup() as inner:
             engine.reading = Reading(inner, engine.store, engine.gate, http, engine.clock)
-            await engine.start_sinks(config, list(config.sinks))
-            served = outer.create_task(serve_operators(engine), name="admin")
-            configured = accounts(config, engine.plugins)
-            engine.reading.limits(configured)
-            for account in configured.values():
-                await engine.reading.start(account)
-            reloads = inner.create_task(_reload_on(engine, reload), name="reload")
-            await engine.serving.wait()
+            await servers.enter_async_context(operators_served(engine))
+            background = await _start_delivering(engine, outer)
+            await _start_reading(engine)
+            looking = [
+                _loop(engine, inner, "reload", partial(_reload_on, engine, reload)),
+                _loop(engine, inner, "budget_waiting", engine.reading.note_waiting),
+            ]
             engine.notifier.ready(summary(engine))
-            attended = outer.create_task(supervise("attend", partial(attend, engine), engine.clock), name="attend")
-            log.info("collecting", tenants=len(config.tenants), sources=len(configured), sinks=len(config.sinks))
+            background.append(_loop(engine, outer, "attend", partial(attend, engine)))
+            log.info("collecting", tenants=len(config.tenants), sinks=len(config.sinks))
             await stop.wait()
             log.info("stopping")
+            engine.stopping = True
             engine.notifier.stopping()
-            attended.cancel()
-            reloads.cancel()
+            _cancel(looking)
             engine.reading.cancel()
-        left = await engine.delivering.drained(DRAIN_SECONDS)
+        left = await engine.delivering.drained(DRAIN_SECONDS - GRACE_SECONDS)
         if left:
             log.info("stopped before everything was delivered, the rest follows after the next start", sinks=left)
-        engine.delivering.cancel()
-        janitor.cancel()
-        served.cancel()
+        await engine.delivering.end(GRACE_SECONDS)
+        _cancel(background)
+
+
+async def _start_delivering(engine: Engine, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    """Start the sinks, then those who look after them: to the janitor, what no sink claims counts as delivered."""
+    await engine.start_sinks(engine.config, list(engine.config.sinks))
+    return [
+        _loop(engine, group, "janitor", engine.janitor.run),
+        _loop(engine, group, "pass_over", engine.delivering.pass_over),
+    ]
+
+
+async def _start_reading(engine: Engine) -> None:
+    configured = accounts(engine.config, engine.plugins)
+    engine.reading.limits(configured)
+    for account in configured.values():
+        await engine.patience.until_done(partial(engine.reading.start, account))
+
+
+def _loop(
+    engine: Engine, group: asyncio.TaskGroup, name: str, work: Callable[[], Awaitable[None]]
+) -> asyncio.Task[None]:
+    return group.create_task(supervise(name, work, engine.clock), name=name)
+
+
+def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 async def _reload_on(engine: Engine, asked: asyncio.Event) -> None:
     while True:
-        await asked.wait()
+        with engine.clock.resting():
+            await asked.wait()
         asked.clear()
-        with suppress(ConfigError):  # it said so itself; what runs goes on
+        with suppress(ConfigError, StopAsked):  # it said so itself; what runs goes on
             await reload_config(engine)
 
 
 async def _run_once(engine: Engine, deliver_timeout: float) -> bool:
-    config = engine.config
     async with HttpClients() as http, asyncio.TaskGroup() as outer:
         engine.delivering = Delivering(outer, engine.store, engine.log, engine.events, engine.clock)
-        janitor = outer.create_task(supervise("janitor", engine.janitor.run, engine.clock), name="janitor")
         async with asyncio.TaskGroup() as inner:
             engine.reading = Reading(inner, engine.store, engine.gate, http, engine.clock)
-            await engine.start_sinks(config, list(config.sinks))
-            configured = accounts(config, engine.plugins)
-            engine.reading.limits(configured)
-            results = await asyncio.gather(*[engine.reading.read_once(account) for account in configured.values()])
+            background = await _start_delivering(engine, outer)
+            failed = await _read_once(engine)
             engine.reading.cancel()
         left = await engine.delivering.drained(deliver_timeout)
-        engine.delivering.cancel()
-        janitor.cancel()
-    failed = [failure for failures in results for failure in failures]
-    for failure in failed:
-        log.error("a feed could not be read to its end", error=str(failure))
+        await engine.delivering.end(GRACE_SECONDS)
+        _cancel(background)
     if left:
         log.error("not everything was delivered in time", sinks=left)
     return not failed and not left
+
+
+async def _read_once(engine: Engine) -> bool:
+    """Read every account; returns whether anything of them failed."""
+    configured = accounts(engine.config, engine.plugins)
+    engine.reading.limits(configured)
+    async with asyncio.TaskGroup() as group:
+        tasks = {key: group.create_task(engine.reading.read_once(account)) for key, account in configured.items()}
+    failures = [(key, failure) for key, task in tasks.items() for failure in task.result()]
+    for (tenant, source), failure in failures:
+        log.error("a feed could not be read to its end", tenant=tenant, source=source, error=str(failure))
+    return bool(failures)
 
 
 async def _unwrapped(work: Coroutine[None, None, T]) -> T:
@@ -224,7 +262,7 @@ async def _unwrapped(work: Coroutine[None, None, T]) -> T:
     try:
         return await work
     except BaseExceptionGroup as group:
-        for kind in (StoreError, CollectorError):
+        for kind in (StoreError, CollectorError, StopAsked):
             found: BaseException | None = group.subgroup(kind)
             while isinstance(found, BaseExceptionGroup):
                 found = found.exceptions[0]

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collector import __version__
+from collector.app.parts import encoder
 from collector.app.reloading import reload_config
 from collector.errors import CollectorError
 from collector.formats import FORMATS
 from collector.model import Event
 from collector.pipeline.poll_report import SKEW_SECONDS
 from collector.pipeline.status import FeedStatus, SinkStatus
-from collector.store import DeadLetter
+from collector.store import DeadLetter, Position
 from collector.timestamps import format_utc
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _TAIL_BYTES = 1 << 18
 _MANY = 100_000
+_STALE_SECONDS = 60.0
 
 
 class EngineOperations:
@@ -82,19 +84,27 @@ class EngineOperations:
         }:
             message = f"no tenant {tenant} in {self._engine.config.path}"
             raise CollectorError(message)
-        return self._follow(tenant, FORMATS[form].encode)
+        return self._follow(tenant, encoder(form, self._engine.plugins))
 
     async def _follow(self, tenant: str | None, encode: Callable[[Event], bytes]) -> AsyncIterator[bytes]:
         engine = self._engine
+        reader = engine.log.reader(lambda _stream: True)
         position = engine.log.end
-        while True:
-            chunk = await engine.log.read(position, lambda _stream: True, _TAIL_BYTES)
-            for page in chunk.pages:
-                for event in engine.events.of_page(page):
-                    if tenant is None or event.tenant == tenant:
-                        yield encode(event)
-            position = chunk.end
-            await engine.log.wait(position)
+        try:
+            while True:
+                reader.woken.clear()
+                # Who reads too slowly misses events rather than have the disk read for him.
+                position = max(position, Position(engine.log.memory_from))
+                chunk = await reader.read(position, _TAIL_BYTES)
+                for page in chunk.pages:
+                    for event in engine.events.of_page(page):
+                        if tenant is None or event.tenant == tenant:
+                            yield encode(event)
+                position = chunk.end
+                if position >= engine.log.end:
+                    await reader.woken.wait()
+        finally:
+            reader.close()
 
     async def dead_letters(self, sink: str | None, limit: int, /) -> list[dict[str, Any]]:
         """Refused events, oldest first, without their content."""
@@ -119,13 +129,11 @@ class EngineOperations:
             CollectorError: no such sink.
         """
         self._sink_exists(sink)
-        by_sink: dict[str, list[DeadLetter]] = {}
-        for letter in await self._engine.store.dead_letters(sink, numbers, _MANY):
-            by_sink.setdefault(letter.sink, []).append(letter)
         asked = 0
-        for name, letters in by_sink.items():
-            if name in self._engine.delivering.deliveries:
-                self._engine.delivering.deliveries[name].retry(letters)
+        for name, delivery in list(self._engine.delivering.deliveries.items()):
+            if sink in {None, name}:
+                letters = await self._engine.store.dead_letters(name, numbers, _MANY)
+                delivery.retry([letter.id for letter in letters])
                 asked += len(letters)
         return asked
 
@@ -141,6 +149,7 @@ class EngineOperations:
         counts = await self._engine.store.dead_letter_counts()
         for name, delivery in self._engine.delivering.deliveries.items():
             delivery.status.dead_letters = counts.get(name, 0)
+            delivery.wake()
         return dropped
 
     def _sink_exists(self, sink: str | None) -> None:
@@ -164,8 +173,17 @@ class EngineOperations:
     async def health(self) -> dict[str, Any]:
         """`{"live", "ready", "reasons"}`: neither a vendor nor a receiver that is down makes us unhealthy."""
         stuck = self._engine.loops.stuck()
-        unread = [] if self._engine.janitor.usage is not None else ["the state has not been looked at yet"]
-        return {"live": not stuck, "ready": not stuck and not unread, "reasons": [*stuck, *unread]}
+        unwell = self._state_trouble()
+        return {"live": not stuck, "ready": not stuck and not unwell, "reasons": [*stuck, *unwell]}
+
+    def _state_trouble(self) -> list[str]:
+        janitor = self._engine.janitor
+        if janitor.trouble is not None:
+            return [janitor.trouble]
+        age = self._engine.clock.monotonic() - janitor.looked_at
+        if age == float("inf"):
+            return ["the state has not been looked at yet"]
+        return [f"the state was last looked at {age:.0f} s ago"] if age > _STALE_SECONDS else []
 
 
 def checkpoint_rows(rows: Sequence[tuple[Any, str, int, Any]]) -> list[dict[str, Any]]:

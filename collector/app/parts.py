@@ -10,8 +10,8 @@ from collector.formats import FORMATS, Encode, FormatSetup, VendorTables
 from collector.formats.cef import CefHeader
 from collector.model import StreamId
 from collector.pipeline.batching import Stage
-from collector.pipeline.delivery import Receiver
 from collector.pipeline.events import TenantView, Vendor
+from collector.pipeline.receiver import Receiver
 from collector.plugins import Plugins
 from collector.routing import Route
 from collector.sinks.config import SinkConfig

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -11,18 +11,21 @@ import structlog
 
 from collector.app.parts import Account
 from collector.clock import Clock
+from collector.errors import PageRefused, SourceError, StoreFull
 from collector.http import HttpClients
 from collector.metrics import METRICS
 from collector.model import StreamId
 from collector.pipeline.gate import Gate
 from collector.pipeline.poller import Intervals, Poller
-from collector.pipeline.scheduler import Scheduler
+from collector.pipeline.scheduler import RateLimit, Scheduler
 from collector.pipeline.status import FeedStatus
-from collector.sources.base import SourceContext
+from collector.sources.base import BudgetKey, SourceContext
 from collector.store import Store
 from collector.supervisor import supervise
 
 log = structlog.get_logger()
+
+_WAITING_SECONDS = 1.0
 
 
 class Reading:
@@ -43,47 +46,66 @@ class Reading:
         self._clock = clock
         self._scheduler = Scheduler(clock)
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._background: list[asyncio.Task[None]] = []
+        self._budgets: dict[BudgetKey, asyncio.Task[None]] = {}
+        self._ended = False
         self.feeds: dict[StreamId, FeedStatus] = {}
 
-    @property
-    def waiting(self) -> Mapping[str, int]:
-        """Requests that wait for their turn, by lane."""
-        return self._scheduler.waiting()
+    def out_of_budget(self, accounts: Mapping[tuple[str, str], Account]) -> set[tuple[str, str]]:
+        """Which of these accounts hold a budget that `limits` would replace: they are to be stopped before."""
+        changed = self._scheduler.changed(rate_limits(accounts.values()))
+        return {key for key, account in accounts.items() if account.plugin.budget_key(account.config) in changed}
 
     def limits(self, accounts: Mapping[tuple[str, str], Account]) -> None:
         """Make every account's rate limit known before any of them asks for its budget."""
-        for account in accounts.values():
-            limit = account.config.rate_limit
-            key = account.plugin.budget_key(account.config)
-            self._scheduler.limit(key, limit.requests, limit.per.total_seconds())
+        wanted = list(rate_limits(accounts.values()))
+        for key in self._scheduler.changed(wanted):
+            self._budgets.pop(key).cancel()
+        self._scheduler.follow(wanted)
 
     async def start(self, account: Account) -> None:
-        """Poll an account until it is stopped."""
+        """Poll an account until it is stopped. After `cancel` nothing is started."""
+        await self.stop(account.key)
         await self._declare(account)
+        if self._ended:
+            return
         task = self._spawn("source", partial(self._poll, account), f"source {account.tenant}/{account.name}")
         self._tasks[account.key] = task
 
-    async def read_once(self, account: Account) -> list[BaseException]:
+    async def read_once(self, account: Account) -> list[Exception]:
         """Read an account's feeds to their end; returns what went wrong, feed by feed."""
         await self._declare(account)
-        async with self._pollers(account) as pollers:
-            results = await asyncio.gather(*[poller.once() for poller in pollers], return_exceptions=True)
-        return [result for result in results if result is not None]
+        failures: list[Exception] = []
+        try:
+            async with self._pollers(account) as pollers, asyncio.TaskGroup() as group:
+                for poller in pollers:
+                    group.create_task(_once(poller, failures), name="once")
+        except SourceError as exc:  # from opening it: the pollers keep theirs to themselves
+            failures.append(exc)
+        return failures
 
     async def stop(self, key: tuple[str, str]) -> None:
-        """Stop polling an account and wait until it has stopped."""
-        task = self._tasks.pop(key)
+        """Stop polling an account, if it is polled, and wait until it has stopped."""
+        task = self._tasks.pop(key, None)
+        if task is None:
+            return
         task.cancel()
         await asyncio.wait({task})
         for stream in [stream for stream in self.feeds if (stream.tenant, stream.source) == key]:
             del self.feeds[stream]
-            METRICS.forget(tenant=stream.tenant, source=stream.source, feed=stream.feed)
+        METRICS.forget(tenant=key[0], source=key[1])
 
     def cancel(self) -> None:
         """Stop polling everything; the task group ends with it."""
-        for task in [*self._tasks.values(), *self._background]:
+        self._ended = True
+        for task in [*self._tasks.values(), *self._budgets.values()]:
             task.cancel()
+
+    async def note_waiting(self) -> None:
+        """Count the requests that wait for their turn, for ever."""
+        while True:
+            for lane, count in self._scheduler.waiting().items():
+                METRICS.budget_waiting.labels(lane=lane).set(count)
+            await self._clock.sleep(_WAITING_SECONDS)
 
     def _spawn(self, loop: str, work: Callable[[], Awaitable[None]], name: str | None = None) -> asyncio.Task[None]:
         return self._group.create_task(supervise(loop, work, self._clock), name=name or loop)
@@ -102,9 +124,10 @@ class Reading:
 
     @asynccontextmanager
     async def _pollers(self, account: Account) -> AsyncIterator[list[Poller]]:
-        budget, new = self._scheduler.budget(account.plugin.budget_key(account.config))
+        key = account.plugin.budget_key(account.config)
+        budget, new = self._scheduler.budget(key)
         if new:
-            self._background.append(self._spawn("budget", budget.run))
+            self._budgets[key] = self._spawn("budget", budget.run)
         context = SourceContext(account.tenant, account.name, self._http, budget, self._clock)
         intervals = Intervals(account.config.poll_interval, account.config.sweep.every)
         async with account.plugin.open(account.config, context) as source:
@@ -112,3 +135,17 @@ class Reading:
                 Poller(stream, source, self._store, self._gate, self._clock, intervals, self.feeds[stream])
                 for stream in account.streams
             ]
+
+
+def rate_limits(accounts: Iterable[Account]) -> Iterable[tuple[BudgetKey, RateLimit]]:
+    """The rate limit of every account, by the budget it counts against."""
+    for account in accounts:
+        limit = account.config.rate_limit
+        yield account.plugin.budget_key(account.config), (limit.requests, limit.per.total_seconds())
+
+
+async def _once(poller: Poller, failures: list[Exception]) -> None:
+    try:
+        await poller.once()
+    except (SourceError, PageRefused, StoreFull) as exc:
+        failures.append(exc)

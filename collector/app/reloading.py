@@ -3,37 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
 
 from collector.app.attending import summary
-from collector.app.parts import accounts, renamed_streams, tenants
+from collector.app.parts import accounts, tenants
+from collector.app.successors import forget_gone_sinks, pending_renames, refuse_changed_types, refuse_lost_backlogs
 from collector.config import Config, load_config
-from collector.errors import ConfigError
+from collector.errors import CollectorError, ConfigError
 from collector.log import configure, hide
 from collector.metrics import METRICS
-from collector.store import Store
+from collector.model import StreamId
 
 if TYPE_CHECKING:
     from collector.app.engine import Engine
 
+K = TypeVar("K")
 log = structlog.get_logger()
 
 _RESTART = ("state", "admin")
+# For the batch a sink is at, so that it need not be sent again.
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes(Generic[K]):
+    """What of one kind goes, is restarted, comes."""
+
+    gone: Sequence[K]
+    changed: Sequence[K]
+    new: Sequence[K]
+
+    @property
+    def stopped(self) -> list[K]:
+        return [*self.gone, *self.changed]
+
+    @property
+    def started(self) -> list[K]:
+        return [*self.changed, *self.new]
 
 
 async def reload_config(engine: Engine) -> list[str]:
-    """Read the configuration again and follow it; returns what changed, in words.
+    """Read the configuration again and follow it; returns what changed, in words. One at a time.
 
     Raises:
         ConfigError: it can't be used, or would lose a backlog: nothing was changed.
+        CollectorError: the collector is about to stop.
     """
-    engine.notifier.reloading()
-    try:
-        return await _follow(engine)
-    finally:
-        engine.notifier.ready(summary(engine))
+    async with engine.reloading:
+        if engine.stopping:
+            raise CollectorError("the collector is stopping")
+        engine.notifier.reloading()
+        try:
+            return await _follow(engine)
+        finally:
+            engine.notifier.ready(summary(engine))
 
 
 async def _follow(engine: Engine) -> list[str]:
@@ -45,9 +73,7 @@ async def _follow(engine: Engine) -> list[str]:
         raise
     hide(*config.secret_values())
     configure(config.logging.level, config.logging.format)
-    changes = [*await _sources(engine, config), *await _sinks(engine, config)]
-    engine.events.set_tenants(tenants(config))
-    engine.config = config
+    changes = await _apply(engine, config)
     METRICS.config_reloads.labels(outcome="ok").inc()
     METRICS.config_last_reload.set(engine.clock.now().timestamp())
     log.info("configuration reloaded", changes=changes)
@@ -55,67 +81,74 @@ async def _follow(engine: Engine) -> list[str]:
 
 
 async def _loaded(engine: Engine) -> Config:
+    """The new configuration, with every reason to refuse it looked for: from here on there is no way back."""
     config = await asyncio.to_thread(load_config, engine.config.path)
     changed = [section for section in _RESTART if getattr(config, section) != getattr(engine.config, section)]
     if changed:
         raise ConfigError([f"{config.path}: {section} changed: that takes a restart" for section in changed])
-    await refuse_lost_backlogs(engine.store, config, drop=False)
+    refuse_changed_types(engine.store, config, engine.plugins)
+    await refuse_lost_backlogs(engine.store, config, engine.delivering.deliveries)
     return config
 
 
-async def _sources(engine: Engine, config: Config) -> list[str]:
-    before, after = accounts(engine.config, engine.plugins), accounts(config, engine.plugins)
-    gone = [key for key in before if key not in after]
-    changed = [key for key in after if key in before and after[key].config != before[key].config]
-    new = [key for key in after if key not in before]
-    for key in [*gone, *changed]:
+async def _apply(engine: Engine, config: Config) -> list[str]:
+    renames = pending_renames(engine.store, config, engine.plugins)
+    sources, sinks = _sources(engine, config), _sinks(engine, config, everything=bool(renames))
+    for key in sources.stopped:
         await engine.reading.stop(key)
-    for old_name, new_name in renamed_streams(config, engine.plugins):
-        await engine.store.rename_stream(old_name, new_name)
-    engine.reading.limits(after)
-    for key in [*changed, *new]:
-        await engine.reading.start(after[key])
-    signs = (("-", gone), ("~", changed), ("+", new))
-    return [f"{sign} source {tenant}/{name}" for sign, keys in signs for tenant, name in keys]
+    # Sinks stop before streams get other names: a batch under way is settled under the names it was read with.
+    await engine.delivering.stop(sinks.stopped, _STOP_SECONDS)
+    await engine.patience.until_done(partial(_rename, engine, renames))
+    engine.events.set_tenants(tenants(config))
+    # Sinks start before sources: a new one's cursor stands before the first page of a new source.
+    await engine.start_sinks(config, sinks.started)
+    for name in sinks.gone:
+        engine.delivering.forget(name)
+    await engine.patience.until_done(lambda: forget_gone_sinks(engine.store, config))
+    wanted = accounts(config, engine.plugins)
+    engine.reading.limits(wanted)
+    for key in sources.started:
+        await engine.patience.until_done(partial(engine.reading.start, wanted[key]))
+    engine.config = config
+    for delivery in engine.delivering.deliveries.values():
+        delivery.release()
+    return [*_told("source", sources, "/".join), *_told("sink", sinks, str)]
 
 
-async def _sinks(engine: Engine, config: Config) -> list[str]:
+async def _rename(engine: Engine, renames: Sequence[tuple[StreamId, StreamId]]) -> None:
+    for old, new in renames:
+        await engine.store.rename_stream(old, new)
+    if renames:
+        engine.log.forget_names()
+
+
+def _sources(engine: Engine, config: Config) -> _Changes[tuple[str, str]]:
+    before, after = accounts(engine.config, engine.plugins), accounts(config, engine.plugins)
+    squeezed = engine.reading.out_of_budget(after)
+    return _Changes(
+        gone=[key for key in before if key not in after],
+        changed=[
+            key for key in after if key in before and (after[key].config != before[key].config or key in squeezed)
+        ],
+        new=[key for key in after if key not in before],
+    )
+
+
+def _sinks(engine: Engine, config: Config, *, everything: bool) -> _Changes[str]:
     before, after = engine.config.sinks, config.sinks
-    mapping_changed = {name: tenant.names for name, tenant in config.tenants.items()} != {
-        name: tenant.names for name, tenant in engine.config.tenants.items()
-    }
-    gone = [name for name in before if name not in after]
-    changed = [name for name in after if name in before and (after[name] != before[name] or mapping_changed)]
-    new = [name for name in after if name not in before]
-    for name in [*gone, *changed]:
-        await engine.delivering.stop(name)
-    await engine.start_sinks(config, [*changed, *new])
-    for name in gone:
-        METRICS.forget(sink=name)
-    await refuse_lost_backlogs(engine.store, config)
-    signs = (("-", gone), ("~", changed), ("+", new))
-    return [f"{sign} sink {name}" for sign, names in signs for name in names]
+    # Routes by tenant see through the names that organizations are mapped to.
+    everything = everything or _mapped(config) != _mapped(engine.config)
+    return _Changes(
+        gone=[name for name in before if name not in after],
+        changed=[name for name in after if name in before and (everything or after[name] != before[name])],
+        new=[name for name in after if name not in before],
+    )
 
 
-async def refuse_lost_backlogs(store: Store, config: Config, *, drop: bool = True) -> None:
-    """Forget the cursors of sinks that are gone and had delivered everything (`drop` false: only look).
+def _mapped(config: Config) -> dict[str, frozenset[str]]:
+    return {name: tenant.names for name, tenant in config.tenants.items()}
 
-    Raises:
-        ConfigError: a sink is gone that had not.
-    """
-    renamed = {sink.renamed_from for sink in config.sinks.values()}
-    problems = []
-    for cursor in await store.cursors():
-        if cursor.sink in config.sinks or cursor.sink in renamed:
-            continue
-        backlog = await store.backlog(cursor.position)
-        if backlog.events:
-            problems.append(
-                f"{config.path}: sinks.{cursor.sink} is gone, but {backlog.events} events wait for it: put it back, "
-                f"say `renamed_from: {cursor.sink}` in the sink that takes its place, "
-                f"or run `collector sinks forget {cursor.sink}`"
-            )
-        elif drop:
-            await store.forget_sink(cursor.sink)
-    if problems:
-        raise ConfigError(problems)
+
+def _told(kind: str, changes: _Changes[K], name: Callable[[K], str]) -> list[str]:
+    signs = (("-", changes.gone), ("~", changes.changed), ("+", changes.new))
+    return [f"{sign} {kind} {name(key)}" for sign, keys in signs for key in keys]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-async def serve_operators(engine: Engine) -> None:
-    """Answer operators until cancelled.
+@asynccontextmanager
+async def operators_served(engine: Engine) -> AsyncIterator[None]:
+    """Answer operators for the time of the context.
 
     Raises:
         CollectorError: an address or the socket can't be had: better said at the start than missed at 3 a.m.
@@ -30,5 +31,4 @@ async def serve_operators(engine: Engine) -> None:
         if (address := engine.config.admin.address) is not None:
             host, port = await stack.enter_async_context(serve(address, make_app(operations)))
             log.info("admin server listens", host=host, port=port)
-        engine.serving.set()
-        await asyncio.Event().wait()
+        yield

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from collector.model import Event, Normalized, Record, StreamId
 from collector.pipeline.normalizing import make_event
-from collector.store import DeadLetter, LogPage
+from collector.store import DeadLetter, LogPage, Position
 
-_KEPT_PAGES = 32
+KEPT_BYTES = 8 * 1024 * 1024
+_KEPT_PAGES = 256
+# What an event takes in memory beside the vendor's bytes, roughly.
+_EVENT_BYTES = 2000
 _MAX_UNKNOWN_NAMES = 1000
 
 
@@ -34,13 +37,49 @@ class TenantView:
 _NOBODY = TenantView({}, {})
 
 
-class Events:
-    """Turns log pages into events, and remembers the newest pages so that further sinks get them for nothing."""
+def _not_installed(feed: str, _record: Record) -> Normalized:
+    """For what a plugin that is gone left in the log: delivered as kind unparsed, rather than hold up what follows."""
+    raise LookupError(feed)
 
-    def __init__(self, vendors: Mapping[str, Vendor], tenants: Mapping[str, TenantView]) -> None:
+
+class PageEvents:
+    """The events of one page, each made when it is first asked for: a page may be 64 MiB, a batch takes less."""
+
+    def __init__(self, page: LogPage, make: Callable[[PageEvents, int], Event]) -> None:
+        self.page = page
+        self.weight = 0
+        self._make = make
+        self._made: list[Event | None] = [None] * len(page.records)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __getitem__(self, offset: int) -> Event:
+        event = self._made[offset]
+        if event is None:
+            event = self._made[offset] = self._make(self, offset)
+        return event
+
+    def __iter__(self) -> Iterator[Event]:
+        return (self[offset] for offset in range(len(self)))
+
+
+class Events:
+    """Turns log pages into events, and remembers the newest so that further sinks get them for nothing.
+
+    One log each: pages are told apart by their number. `on_unparsed` and `on_unknown` are told, once per record, of
+    those that could not be understood, and of names that no table knows.
+    """
+
+    def __init__(
+        self, vendors: Mapping[str, Vendor], tenants: Mapping[str, TenantView], kept_bytes: int = KEPT_BYTES
+    ) -> None:
         self._vendors = vendors
         self._tenants = tenants
-        self._kept: OrderedDict[int, Sequence[Event]] = OrderedDict()
+        self._max_bytes = kept_bytes
+        self._bytes = 0
+        self._kept: OrderedDict[int, PageEvents] = OrderedDict()
+        self._counted: dict[StreamId, Position] = {}
         self.unknown: dict[str, int] = {}
         self.on_unparsed: Callable[[StreamId, int], None] | None = None
         self.on_unknown: Callable[[StreamId, int], None] | None = None
@@ -49,36 +88,41 @@ class Events:
         """Use other labels and organizations from now on."""
         self._tenants = tenants
         self._kept.clear()
+        self._bytes = 0
 
-    def of_page(self, page: LogPage) -> Sequence[Event]:
+    def of_page(self, page: LogPage) -> PageEvents:
         """The page's events, position by position."""
         kept = self._kept.get(page.seq)
-        if kept is not None:
-            return kept
-        events = []
-        unparsed = unknown_here = 0
-        for record in page.records:
-            event, unknown = self._make(record, page)
-            events.append(event)
-            unparsed += event.kind == "unparsed"
-            unknown_here += len(unknown)
-            self._note(page.source_type, unknown)
-        if unparsed and self.on_unparsed is not None:
-            self.on_unparsed(page.stream, unparsed)
-        if unknown_here and self.on_unknown is not None:
-            self.on_unknown(page.stream, unknown_here)
-        self._kept[page.seq] = events
-        while len(self._kept) > _KEPT_PAGES:
-            self._kept.popitem(last=False)
-        return events
+        if kept is None:
+            kept = self._kept[page.seq] = PageEvents(page, self._make_of)
+            if len(self._kept) > _KEPT_PAGES:
+                self._drop_oldest()
+        return kept
 
     def of_dead_letter(self, letter: DeadLetter) -> Event:
         """The event a sink refused."""
         page = LogPage(0, letter.stream, letter.source_type, letter.fetched_at, [letter.record], 0)
         return self._make(letter.record, page)[0]
 
+    def _make_of(self, events: PageEvents, offset: int) -> Event:
+        page = events.page
+        record = page.records[offset]
+        event, unknown = self._make(record, page)
+        self._count(page, offset, event, unknown)
+        weight = len(record.raw) + _EVENT_BYTES
+        events.weight += weight
+        if self._kept.get(page.seq) is events:
+            self._bytes += weight
+            while self._bytes > self._max_bytes:
+                self._drop_oldest()
+        return event
+
+    def _drop_oldest(self) -> None:
+        _, dropped = self._kept.popitem(last=False)
+        self._bytes -= dropped.weight
+
     def _make(self, record: Record, page: LogPage) -> tuple[Event, tuple[str, ...]]:
-        vendor = self._vendors[page.source_type]
+        vendor = self._vendors.get(page.source_type) or Vendor(page.source_type, "", _not_installed)
         tenant = self._tenants.get(page.stream.tenant, _NOBODY)
         return make_event(
             record,
@@ -91,8 +135,17 @@ class Events:
             normalize=vendor.normalize,
         )
 
-    def _note(self, source_type: str, unknown: tuple[str, ...]) -> None:
+    def _count(self, page: LogPage, offset: int, event: Event, unknown: tuple[str, ...]) -> None:
+        """A record that is made again, for a sink that is behind, counts no second time."""
+        here = Position(page.seq, offset)
+        if here < self._counted.get(page.stream, here):
+            return
+        self._counted[page.stream] = Position(page.seq, offset + 1)
+        if event.kind == "unparsed" and self.on_unparsed is not None:
+            self.on_unparsed(page.stream, 1)
+        if unknown and self.on_unknown is not None:
+            self.on_unknown(page.stream, len(unknown))
         for name in unknown:
-            key = f"{source_type}:{name}"
+            key = f"{page.source_type}:{name}"
             if key in self.unknown or len(self.unknown) < _MAX_UNKNOWN_NAMES:
                 self.unknown[key] = self.unknown.get(key, 0) + 1

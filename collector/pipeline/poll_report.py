@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from collector.clock import Clock
-from collector.errors import PageRefused, SourceDenied
+from collector.errors import CheckpointExpired, PageRefused, SourceDenied, SourceUnavailable
 from collector.metrics import METRICS
 from collector.model import Lane, Page
 from collector.pipeline.status import FeedStatus
@@ -64,7 +64,7 @@ class PollReport:
         METRICS.event_bytes_fetched.labels(**labels).inc(sum(len(record.raw) for record in page.records))
         METRICS.pages_committed.inc()
         METRICS.gaps.labels(**labels).inc(len(page.gaps))
-        METRICS.feed_denied.labels(**labels).set(self._status.state == "denied")
+        METRICS.feed_denied.labels(**labels).set(self._status.denied)
         METRICS.feed_failures.labels(**labels).set(self._status.consecutive_errors)
 
     def _skew(self, skew: float) -> None:
@@ -85,9 +85,17 @@ class PollReport:
         status.failing[lane] = ("denied" if denied else "backing_off", text)
         status.errors += 1
         status.consecutive_errors += 1
-        outcome = "denied" if denied else "refused" if isinstance(exc, PageRefused) else "unavailable"
-        METRICS.polls.labels(**self._labels, lane=lane, outcome=outcome).inc()
-        METRICS.feed_denied.labels(**self._labels).set(status.state == "denied")
+        METRICS.polls.labels(**self._labels, lane=lane, outcome=_outcome(exc)).inc()
+        METRICS.feed_denied.labels(**self._labels).set(status.denied)
         METRICS.feed_failures.labels(**self._labels).set(status.consecutive_errors)
         if isinstance(exc, PageRefused):
             METRICS.pages_refused.labels(**self._labels).inc()
+
+
+def _outcome(exc: Exception) -> str:
+    """One of `metrics.POLL_OUTCOMES`."""
+    if isinstance(exc, SourceDenied):
+        return "denied"
+    if isinstance(exc, PageRefused):
+        return "refused"
+    return "unavailable" if isinstance(exc, SourceUnavailable | CheckpointExpired) else "failed"

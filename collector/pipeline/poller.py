@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -20,6 +20,7 @@ from collector.errors import (
     PageRefused,
     SourceDenied,
     SourceError,
+    SourceProtocolError,
     SourceUnavailable,
     StoreFull,
 )
@@ -38,6 +39,7 @@ _DENIED_BASE, _DENIED_CAP = 60.0, 900.0
 _BASE, _CAP = 2.0, 300.0
 _EXPIRED_IN_A_ROW = 3
 _ONCE_ATTEMPTS = 6
+_ONCE_GATE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Poller:
         self._status = status
         self._report = PollReport(status, clock)
         self._positions: dict[Lane, Checkpoint | None] = {}
-        self._expired_in_a_row = 0
+        self._expired_in_a_row = {Lane.TIP: 0, Lane.SWEEP: 0}
         self._started = asyncio.Event()
         self._failures = {Lane.TIP: Backoff(_BASE, _CAP), Lane.SWEEP: Backoff(_BASE, _CAP)}
         self._denials = {Lane.TIP: Backoff(_DENIED_BASE, _DENIED_CAP), Lane.SWEEP: Backoff(_DENIED_BASE, _DENIED_CAP)}
@@ -87,9 +89,8 @@ class Poller:
         """Read again what may have become visible late, for ever."""
         with self._clock.resting():
             await self._started.wait()
-        position = await self._position(Lane.SWEEP)
-        if position is None:  # nothing can be late yet on the very first start
-            await self._clock.sleep(self._intervals.sweep.total_seconds())
+        if await self._position(Lane.SWEEP) is None:
+            await self._clock.sleep(await self._until_first_sweep())
         while True:
             began = self._clock.monotonic()
             await self._until_caught_up(Lane.SWEEP)
@@ -106,20 +107,33 @@ class Poller:
             attempts = 0
             more = True
             while more:
+                await self._pass_gate_soon()
                 try:
                     page = await self._step(lane)
-                except SourceUnavailable as exc:
+                except (SourceUnavailable, CheckpointExpired) as exc:
                     attempts += 1
                     self._report.failure(lane, exc)
                     if attempts >= _ONCE_ATTEMPTS:
                         raise
                     await self._clock.sleep(self._wait_after(lane, exc))
+                except (SourceError, PageRefused, StoreFull) as exc:
+                    self._report.failure(lane, exc)
+                    raise
                 else:
                     attempts = 0
-                    more = page.more
+                    more = page.more or page.retry_after is not None
                     if page.retry_after is not None:
                         await self._clock.sleep(page.retry_after)
         self._status.caught_up = self._status.swept = True
+
+    async def _until_first_sweep(self) -> float:
+        """Nothing can be late on the very first start; a restart soon after it does not begin the wait anew."""
+        every = self._intervals.sweep
+        try:
+            started, _ = await self._sweep_bounds()
+        except SourceProtocolError:  # the sweep will say so
+            return 0.0
+        return max(timedelta(0), min(every, started + every - self._clock.now())).total_seconds()
 
     async def _rest(self, began: float, interval: timedelta) -> None:
         left = interval.total_seconds() - (self._clock.monotonic() - began)
@@ -146,15 +160,21 @@ class Poller:
             await self._gate.wait(self._stream)
         self._report.paused(yes=False)
 
+    async def _pass_gate_soon(self) -> None:
+        """As `_pass_gate`, but a one-off run does not wait for ever for a sink that is down."""
+        deadline = self._clock.monotonic() + _ONCE_GATE_SECONDS
+        while (reason := self._gate.reason(self._stream)) is not None:
+            if self._clock.monotonic() >= deadline:
+                raise StoreFull(reason)
+            await self._clock.sleep(1.0)
+        with self._clock.resting():
+            await self._gate.wait(self._stream)
+
     async def _step(self, lane: Lane) -> Page:
         after, window = await self._position(lane), None
         if lane is Lane.SWEEP:
-            tip = await self._position(Lane.TIP)
-            if tip is None:
-                message = "the sweep needs a tip that has begun"
-                raise SourceUnavailable(message)
-            after = after or Checkpoint(parse_rfc3339(tip.state["started"]))
-            window = Window(parse_rfc3339(tip.state["beginning"]))
+            started, beginning = await self._sweep_bounds()
+            after, window = after or Checkpoint(started), Window(beginning)
         try:
             page = await self._source.fetch(self._stream.feed, lane, after, window)
         except CheckpointExpired as exc:
@@ -169,9 +189,18 @@ class Poller:
             self._started.set()
         self._failures[lane].reset()
         self._denials[lane].reset()
-        self._expired_in_a_row = 0
+        self._expired_in_a_row[lane] = 0
         self._report.success(lane, page, committed.appended, committed.duplicates)
         return page
+
+    async def _sweep_bounds(self) -> tuple[datetime, datetime]:
+        """When the feed was first read, and how far back that went: what the tip wrote down at its first start."""
+        tip = await self._position(Lane.TIP)
+        try:
+            state = {} if tip is None else tip.state
+            return parse_rfc3339(state["started"]), parse_rfc3339(state["beginning"])
+        except (KeyError, TypeError, ValueError) as exc:
+            raise SourceProtocolError("the tip's checkpoint does not say when the feed began") from exc
 
     async def _position(self, lane: Lane) -> Checkpoint | None:
         if lane not in self._positions:
@@ -192,8 +221,8 @@ class Poller:
         if isinstance(exc, SourceDenied):
             return self._denials[lane].next()
         if isinstance(exc, CheckpointExpired):
-            self._expired_in_a_row += 1
-            return 0.0 if self._expired_in_a_row < _EXPIRED_IN_A_ROW else self._failures[lane].next()
+            self._expired_in_a_row[lane] += 1
+            return 0.0 if self._expired_in_a_row[lane] < _EXPIRED_IN_A_ROW else self._failures[lane].next()
         wait = self._failures[lane].next()
         asked = getattr(exc, "retry_after", None)
         return wait if asked is None else max(float(asked), min(wait, 1.0))

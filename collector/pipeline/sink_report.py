@@ -23,24 +23,32 @@ class SinkReport:
         self._name = status.sink
         self._log = log.bind(sink=status.sink)
 
-    def opened(self) -> None:
-        """The sink is open and, where it was held, takes events again."""
-        self._status.state = "ok"
-        METRICS.sink_held.labels(sink=self._name).set(0)
-
-    def success(self, accepted: int, refused: int) -> None:
-        """A batch was settled: so many events are delivered, so many became dead letters."""
+    def recovered(self) -> None:
+        """Nothing stands in the way any more, as far as one can know without an event to send."""
         status = self._status
         if status.last_error is not None:
             self._log.info("sink recovered")
+            METRICS.sink_held.labels(sink=self._name).set(0)
         status.state, status.last_error = "ok", None
-        status.last_success = self._clock.now()
-        status.delivered += accepted
+
+    def settled(self, accepted: int, refused: int) -> None:
+        """A batch was settled: so many events are delivered, so many became dead letters."""
+        status = self._status
         status.rejected += refused
         status.dead_letters += refused
-        METRICS.events_delivered.labels(sink=self._name).inc(accepted)
         METRICS.events_rejected.labels(sink=self._name).inc(refused)
-        METRICS.sink_last_success.labels(sink=self._name).set(status.last_success.timestamp())
+        self._dead_letters()
+        if accepted:
+            self.recovered()
+            status.delivered += accepted
+            status.last_success = self._clock.now()
+            METRICS.events_delivered.labels(sink=self._name).inc(accepted)
+            METRICS.sink_last_success.labels(sink=self._name).set(status.last_success.timestamp())
+
+    def resolved(self) -> None:
+        """The sink took a dead letter after all."""
+        self._status.dead_letters = max(0, self._status.dead_letters - 1)
+        self.settled(1, 0)
 
     def skipped(self, events: int) -> None:
         """The sink was moved past events it will never get."""
@@ -59,3 +67,6 @@ class SinkReport:
         reason = "denied" if isinstance(exc, SinkDenied) else "store" if isinstance(exc, StoreFull) else "unavailable"
         METRICS.sink_errors.labels(sink=self._name, reason=reason).inc()
         METRICS.sink_held.labels(sink=self._name).set(state == "held")
+
+    def _dead_letters(self) -> None:
+        METRICS.dead_letters.labels(sink=self._name).set(self._status.dead_letters)

@@ -44,6 +44,11 @@ class FeedStatus:
         return "ok" if self.last_success else "starting"
 
     @property
+    def denied(self) -> bool:
+        """A lane is refused by the vendor, whatever else is going on."""
+        return any(state == "denied" for state, _ in self.failing.values())
+
+    @property
     def last_error(self) -> str | None:
         """Why a lane fails, None when all is well."""
         return next((text for _, text in self.failing.values()), None)
@@ -73,3 +78,5 @@ class SinkStatus:
     backlog_events: int = 0
     backlog_bytes: int = 0
     oldest_unsent: datetime | None = None
+    gone: bool = False
+    """The sink was taken out of the configuration: its metrics are not to be brought back."""

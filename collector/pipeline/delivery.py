@@ -237,7 +237,7 @@ class Delivery:
                 self._held_waits.reset()
                 await self._store_settlement(certain)
             return
-        ahead = self._reader.reach(self._probation.end)
+        ahead = self._probation.end  # of which the reader is told nothing yet: it may have to come back
         if self._probation.is_full or self._reader.has_all(ahead):
             await pause(self._clock, LOOK_SECONDS, self._reader.woken)
             return
@@ -303,12 +303,13 @@ class Delivery:
     async def _settle(self, plan: Plan, first_waiting: int, rejected: dict[int, str], receipt: Receipt) -> None:
         """Move the cursor to before the first event that still waits, at once or when the receipt is certain."""
         position = plan.before(first_waiting)
-        letters = [letter for where, letter in plan.unformatted if self.settled <= where < position]
+        done = max(self.settled, self._probation.end)
+        letters = [letter for where, letter in plan.unformatted if done <= where < position]
         delivered: dict[StreamId, tuple[int, int]] = {}
         accepted = 0
         for index in range(first_waiting):
             origin, event = plan.origins[index], plan.batch.events[index]
-            if origin.position < self.settled:
+            if origin.position < done:
                 continue
             if index in rejected:
                 letters.append(refused(origin, event, rejected[index]))

@@ -130,6 +130,13 @@ class Cloud:
         shelf.reveal(self.time.now_ms())
         return shelf
 
+    @property
+    def pending(self) -> int:
+        """How many live events are still to come of a drip that has a limit."""
+        if self._drip is None or self._drip.limit is None:
+            return 0
+        return self._drip.limit - self._drip_made
+
     def counts(self) -> dict[str, int]:
         """Events by now: `Ledger.counts`."""
         self.catch_up()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collector.faults import POINTS
-from tests.e2e.harness import Setup, arrived, daemon, simulator
+from tests.e2e.harness import QUICK, Setup, arrived, daemon, simulator
 
 _EVENTS = 3000
 # Points that are passed once per page or batch are killed at a later passing, when there is something to lose.
@@ -20,9 +20,9 @@ _SMALL_STATE = {"state": {"max_size": "1MiB"}}
 async def test_kill_at_the_point_loses_and_doubles_nothing(tmp_path: Path, point: str) -> None:
     vendor = simulator(3)
     now = datetime.now(UTC)
-    vendor.cloud.fill(_EVENTS, now - timedelta(hours=6), now)
+    vendor.cloud.fill(_EVENTS, now - timedelta(hours=6), now, mix=QUICK)
     vendor.cloud.tie(300, now - timedelta(hours=3))
-    sink = {"path": str(tmp_path / "events") + "/{tenant}/{hour}.ndjson"}
+    sink: dict[str, object] = {"path": str(tmp_path / "events") + "/{tenant}/{hour}.ndjson"}
     if point.startswith("rotate"):
         sink["rotate"] = {"max_size": "64KiB", "compress": "gzip"}
     async with vendor.serve() as base_url:
@@ -31,11 +31,10 @@ async def test_kill_at_the_point_loses_and_doubles_nothing(tmp_path: Path, point
             await running.start(fault=f"{point}:{_AT[point]}")
             killed = await running.ended()
             await running.start()
-            verdict = await arrived(vendor, running, _EVENTS + 300)
+            verdict = await arrived(vendor, running)
             status = await running.stop()
 
     assert killed == -9, running.tail()
     assert verdict.good, verdict
-    assert verdict.events == _EVENTS + 300
     assert status == 0
     assert not vendor.violations

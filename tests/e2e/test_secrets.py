@@ -8,20 +8,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 from collector.simulator import BAD_DAY, Fault
-from tests.e2e.harness import Setup, account, arrived, daemon, simulator
+from tests.e2e.harness import QUICK, Setup, account, arrived, daemon, simulator
 
 
 async def test_canary_secrets_appear_nowhere(tmp_path: Path) -> None:
     vendor = simulator(2)
     now = datetime.now(UTC)
-    vendor.cloud.fill(300, now - timedelta(hours=1), now)
+    vendor.cloud.fill(300, now - timedelta(hours=1), now, mix=QUICK)
     vendor.faults.switch_on_all(BAD_DAY)
     vendor.faults.switch_on("http_502", Fault(0.3, count=3, on_login=True))
     vendor.faults.switch_on("forbidden", Fault(count=1, client_ids=frozenset({account(1).client_id})))
     async with vendor.serve() as base_url, daemon(Setup(tmp_path, base_url, 2)) as running:
         await running.start()
         status = await running.until(lambda status: status["feeds"][0]["events"] > 0)
-        await arrived(vendor, running, 300, seconds=5)
+        await arrived(vendor, running, seconds=5)
         await running.kill()
         await running.start()
         await running.until(lambda status: status["feeds"][0]["last_success"] is not None)

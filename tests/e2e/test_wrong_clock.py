@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from collector.simulator import Drip
-from tests.e2e.harness import Setup, arrived, daemon, simulator
+from tests.e2e.harness import QUICK, Setup, arrived, daemon, simulator
 
 _MINUTE, _HOUR, _YEAR = 60, 3600, 365 * 86400
 
@@ -28,37 +28,36 @@ _MINUTE, _HOUR, _YEAR = 60, 3600, 365 * 86400
 async def test_wrong_clock_loses_and_doubles_nothing(tmp_path: Path, offsets: tuple[int, ...], seconds: float) -> None:
     vendor = simulator(2)
     now = datetime.now(UTC)
-    vendor.cloud.fill(1500, now - timedelta(hours=20), now)
+    vendor.cloud.fill(1500, now - timedelta(hours=20), now, mix=QUICK)
     live = int(10 * seconds * len(offsets))
-    vendor.cloud.drip(Drip(10.0, limit=live, again=0.1, again_seconds=(0.5, 3.0)))
+    vendor.cloud.drip(Drip(10.0, limit=live, again=0.1, again_seconds=(0.5, 3.0), mix=QUICK))
     async with vendor.serve() as base_url, daemon(Setup(tmp_path, base_url, 2)) as running:
         await running.start(seconds_ahead=offsets[0])
         for offset in offsets:
             running.shift_clock(offset)
             await asyncio.sleep(seconds)
-        verdict = await arrived(vendor, running, 1500 + live)
+        verdict = await arrived(vendor, running)
         await running.stop()
         # Nothing was forgotten meanwhile either: reading the same windows again brings nothing new.
         await running.start(seconds_ahead=offsets[-1])
         await running.until(lambda status: all(feed["duplicates"] for feed in status["feeds"]))
-        again = await arrived(vendor, running, 1500 + live)
+        again = await arrived(vendor, running)
         await running.stop()
 
     assert verdict.good, verdict
     assert again.good, again
-    assert again.events == 1500 + live
     assert not vendor.violations
 
 
 async def test_first_start_with_a_clock_a_year_ahead_reads_from_vendor_time(tmp_path: Path) -> None:
     vendor = simulator()
     now = datetime.now(UTC)
-    vendor.cloud.fill(300, now - timedelta(hours=20), now)
+    vendor.cloud.fill(300, now - timedelta(hours=20), now, mix=QUICK)
     async with vendor.serve() as base_url, daemon(Setup(tmp_path, base_url)) as running:
         await running.start(seconds_ahead=_YEAR)
         status = await running.until(lambda status: status["feeds"][0]["events"] >= 300)
         running.shift_clock(0)
-        verdict = await arrived(vendor, running, 300)
+        verdict = await arrived(vendor, running)
         await running.stop()
 
     assert verdict.good, verdict

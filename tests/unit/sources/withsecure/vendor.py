@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import bisect
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -89,8 +90,7 @@ class Vendor:
     def put(self, moment: datetime, name: str, **more: Any) -> None:
         stamp = format_utc(moment)
         raw = json.dumps({"id": name, "serverTimestamp": stamp, "persistenceTimestamp": stamp, **more}).encode()
-        self._events.append((moment, name, raw))
-        self._events.sort(key=lambda event: event[:2])
+        bisect.insort(self._events, (moment, name, raw))
 
     def fill(self, count: int, start: datetime, every: timedelta) -> list[str]:
         names = [f"e{number:05}" for number in range(count)]
@@ -208,13 +208,10 @@ class Bench:
                 page = await self.fetch(_stored(reading.checkpoint), lane, window)
             except CheckpointExpired:
                 reading.expired += 1
-                reading.checkpoint = (
-                    Checkpoint(reading.checkpoint.watermark, None, reading.checkpoint.state)
-                    if (reading.checkpoint)
-                    else None
-                )
+                assert reading.checkpoint is not None
+                reading.checkpoint = replace(reading.checkpoint, run=None)
                 continue
-            before = reading.checkpoint and reading.checkpoint.watermark
+            before = reading.checkpoint.watermark if reading.checkpoint else None
             assert before is None or (page.checkpoint.watermark or before) >= before
             reading.checkpoint = page.checkpoint
             reading.records += page.records

@@ -76,7 +76,7 @@ def mentions() -> Iterator[Piece]:
 
 def called(line: str) -> Iterator[list[str]]:
     """The arguments of every `collector` that a shell line runs, also inside a container or another service."""
-    for part in re.split(r"&&|\|\||[|;]", line):
+    for part in re.split(r"[&|;]+|\d?>", line):
         words = shlex.split(part)
         for number, word in enumerate(words):
             arguments = words[number + 1 :]

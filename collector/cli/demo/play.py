@@ -77,7 +77,7 @@ def _vendor(events: int) -> WithSecureSimulator:
     ]
     vendor = WithSecureSimulator(accounts)
     now = datetime.now(UTC)
-    vendor.cloud.fill(events, now - timedelta(hours=12), now - timedelta(seconds=30))
+    vendor.cloud.fill(events, now - timedelta(hours=12), now - timedelta(minutes=10))
     vendor.cloud.tie(_TIE, now - timedelta(hours=1))
     vendor.faults.switch_on_all(BAD_DAY)
     vendor.cloud.drip(Drip(_LIVE_RATE, limit=_LIVE_EVENTS, again=0.05, again_seconds=(1.0, 5.0), mix=_LIVE))

@@ -21,7 +21,6 @@ _STEP_ROWS = 2000
 _BODIES_SEEN = 256
 _VACUUM_PAGES = 64
 _VACUUM_SECONDS = 0.02
-_TRUNCATE_MILLISECONDS = 100
 _MINUTE = 60_000_000
 
 Key = tuple[int, int, bytes]
@@ -122,14 +121,3 @@ def vacuum(connection: sqlite3.Connection, keep_free_pages: int) -> bool:
             return False
         connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
     return True
-
-
-def truncate_wal(connection: sqlite3.Connection) -> bool:
-    """Copy the WAL back and cut it; False where a reader was in the way for over a tenth of a second."""
-    patience = connection.execute("PRAGMA busy_timeout").fetchone()[0]
-    connection.execute(f"PRAGMA busy_timeout={_TRUNCATE_MILLISECONDS}")
-    try:
-        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    finally:
-        connection.execute(f"PRAGMA busy_timeout={patience}")
-    return not busy

@@ -33,20 +33,27 @@ def pages(connection: sqlite3.Connection, after: Position, streams: list[int], m
     Pages of other streams are passed over unopened; pages whose body was pruned are skipped. A chunk without pages
     whose `end` is behind `after` only says that there was nothing to open so far.
     """
-    found: list[LogPage] = []
-    budget = max_bytes
+    found: list[tuple[Any, ...]] = []
     limit = Position(after.seq + _STRETCH)
     # Asked first: what is committed between the two statements may be found all the same, but is never passed over.
     end = max(after, min(Position(last_seq(connection) + 1), limit))
     with closing(connection.execute(_PAGES, (after.seq, limit.seq, _json(streams), _PAGES_AT_ONCE))) as rows:
-        for seq, tenant, source, feed, source_type, fetched_at, body, stored in rows:
-            records = codec.decode(body)
-            stream = StreamId(tenant, source, feed)
-            found.append(LogPage(seq, stream, source_type, from_micros(fetched_at), records, stored))
-            budget -= stored
-            if budget <= 0 or len(found) == _PAGES_AT_ONCE:
-                return Chunk(found, Position(seq + 1))
-    return Chunk(found, max(end, Position(found[-1].seq + 1)) if found else end)
+        for row in rows:
+            found.append(row)
+            max_bytes -= row[-1]
+            end = max(end, Position(row[0] + 1))
+            if max_bytes <= 0 or len(found) == _PAGES_AT_ONCE:
+                end = Position(row[0] + 1)
+                break
+    return Chunk([_page(*row) for row in found], end)  # decoded when the read is over: it keeps the WAL from being cut
+
+
+def _page(  # noqa: PLR0917 -- the columns of `_PAGES`
+    seq: int, tenant: str, source: str, feed: str, source_type: str, fetched_at: int, body: bytes, stored: int
+) -> LogPage:
+    return LogPage(
+        seq, StreamId(tenant, source, feed), source_type, from_micros(fetched_at), codec.decode(body), stored
+    )
 
 
 def last_seq(connection: sqlite3.Connection) -> int:

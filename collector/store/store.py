@@ -22,7 +22,7 @@ from typing import Any
 from collector.clock import Clock
 from collector.errors import ConfigError
 from collector.model import Checkpoint, Lane, Page, StreamId
-from collector.store import backup, cursors, opening, pruning, reading, writing
+from collector.store import backup, cursors, opening, pruning, reading, wal, writing
 from collector.store.rows import (
     Backlog,
     Chunk,
@@ -36,6 +36,7 @@ from collector.store.rows import (
     to_day,
     to_micros,
 )
+from collector.store.wal import WalLimit
 from collector.store.worker import Reader, T, Work, Writer
 
 _DAILY_COUNTS_KEPT = timedelta(days=400)  # a year, and the month to compare it with
@@ -50,7 +51,7 @@ class Store:
         self._clock = clock
         connect = partial(opening.connect, path, max_size=max_size)
         self._connect_reader = partial(connect, read_only=True)
-        self._writer = Writer(connect, path)
+        self._writer = Writer(connect, path, WalLimit(path, opening.wal_limit(path, max_size)).keep)
         self._delivery = Reader(self._connect_reader, path, "delivery")
         self._operators = Reader(self._connect_reader, path, "operators")
         self._numbers: dict[StreamId, int] = {}
@@ -330,7 +331,7 @@ class Store:
 
     async def truncate_wal(self) -> bool:
         """Copy the WAL back and cut it; False where a reader was in the way."""
-        return await self._writer.call(pruning.truncate_wal)
+        return await self._writer.call(wal.truncate)
 
     def _numbers_of(self, streams: Sequence[StreamId]) -> list[int]:
         return [self._numbers[stream] for stream in streams if stream in self._numbers]

@@ -108,8 +108,12 @@ class Reader(_Worker):
 class Writer(_Worker):
     """The one thread that writes. Every `write` is applied in call order."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], path: Path) -> None:
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], path: Path, tidy: Callable[[sqlite3.Connection], None]
+    ) -> None:
+        """`tidy` is called after every group, outside a transaction; it must not raise."""
         super().__init__(connect, path, "writer")
+        self._tidy = tidy
         self._queue: deque[_Write] = deque()
 
     async def write(self, work: Work[T], name: str = "other", then: Callable[[T], None] | None = None) -> T:
@@ -139,6 +143,8 @@ class Writer(_Worker):
         try:
             self._run(group)
             handled = True
+            if self._connection is not None:
+                self._tidy(self._connection)
         finally:
             if not handled:  # a bug of ours must end the process with a trace, never leave a caller waiting for ever
                 for write in group:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from collector.errors import StoreError
 from collector.model import Lane
-from collector.store import Position, Store
+from collector.store import Position, Store, backup, reading
 from collector.testing import make_record
 from tests.unit.store.conftest import Open
 from tests.unit.store.samples import ACME, BEGIN, GIB, STREAMS, commit, contents, ids, make_letter
@@ -112,23 +114,40 @@ async def test_what_a_killed_backup_left_is_in_nobody_s_way(store: Store, opened
         assert await ids(copy) == ["event-1"]
 
 
-async def test_neither_readers_nor_the_janitor_wait_for_a_backup(store: Store, target: Path) -> None:
-    for number in range(120):
-        await commit(store, [make_record(number, raw=os.urandom(100_000))])
-    finished: list[str] = []
+async def test_neither_readers_nor_the_janitor_wait_for_a_backup(
+    store: Store, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, go_on = backup.write, threading.Event()
 
-    async def note(name: str) -> None:
-        if name == "backup":
-            await store.backup(target)
-        else:
-            await store.usage()
-            await store.backlog(BEGIN)
-            await store.read(Position(100), STREAMS, GIB)
-            await commit(store, [10**6])
-        finished.append(name)
+    def take_long(connection: sqlite3.Connection, to: Path) -> None:
+        assert go_on.wait(60)
+        write(connection, to)
 
+    monkeypatch.setattr(backup, "write", take_long)
     async with asyncio.TaskGroup() as group:
-        group.create_task(note("backup"))
+        running = group.create_task(store.backup(target))
         await asyncio.sleep(0)
-        group.create_task(note("others"))
-    assert finished == ["others", "backup"]
+        await commit(store, [1])
+        await store.read(BEGIN, STREAMS, GIB)
+        await store.backlog(BEGIN)
+        assert not running.done()
+        go_on.set()
+    assert target.exists()
+
+
+async def test_a_full_check_keeps_nobody_waiting_either(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+
+    def take_long(_: sqlite3.Connection) -> list[str]:
+        assert go_on.wait(60)
+        return []
+
+    monkeypatch.setattr(reading, "damage", take_long)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(store.full_check())
+        await asyncio.sleep(0)
+        await commit(store, [1])
+        await store.usage()
+        assert not running.done()
+        go_on.set()
+    assert running.result() == []

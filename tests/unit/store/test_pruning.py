@@ -16,8 +16,7 @@ from collector.model import Record
 from collector.store import Position, Store, opening, pruning
 from collector.testing import FakeClock, make_record
 from collector.testing.clock import START
-from tests.unit.store.conftest import Open
-from tests.unit.store.samples import ACME, BEGIN, GIB, MONTH, STREAMS, commit, make_letter, prune_everything, whole_log
+from tests.unit.store.samples import ACME, BEGIN, GIB, MONTH, STREAMS, commit, prune_everything, whole_log
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -308,39 +307,6 @@ async def test_what_was_pruned_is_filled_again_before_the_file_grows(store: Stor
         await store.prune_bodies(Position(number - 50), None)
     await store.truncate_wal()
     assert path.stat().st_size < full * 1.2
-
-
-async def test_the_wal_is_kept_small_and_cut(path: Path, clock: FakeClock) -> None:
-    max_size = 4 << 20
-    wal = path.with_name(path.name + "-wal")
-    async with Store.open(path, max_size=max_size, clock=clock) as store:
-        await store.add_stream(ACME, "withsecure", "WithSecure")
-        largest = 0
-        for record in incompressible(150):
-            await commit(store, [record])
-            await store.read(Position(record.bucket % 7 + 1), STREAMS, 100_000)
-            largest = max(largest, wal.stat().st_size)
-        assert largest <= max_size / 10
-        assert await store.truncate_wal()
-        assert wal.stat().st_size == 0
-
-
-async def test_a_reader_that_holds_on_is_not_waited_for(opened: Open, path: Path) -> None:
-    async with opened() as store:
-        await store.add_stream(ACME, "withsecure", "WithSecure")
-        await commit(store, [1])
-        with closing(opening.connect(path, max_size=GIB, read_only=True)) as reader:
-            reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM pages").fetchone()
-            await commit(store, [2])
-            began = time.perf_counter()
-            assert not await store.truncate_wal()
-            assert time.perf_counter() - began < 1.0
-            await store.settle("siem", "", Position(1), dead_letters=[make_letter()])
-            reader.execute("ROLLBACK")
-        assert await store.truncate_wal()
-        patience = await store._writer.call(lambda c: c.execute("PRAGMA busy_timeout").fetchone())
-        assert patience == (opening.BUSY_SECONDS * 1000,)
 
 
 async def test_a_state_that_was_pruned_to_nothing_works_on(store: Store) -> None:

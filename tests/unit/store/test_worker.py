@@ -46,10 +46,14 @@ def connect(path: Path) -> Sabotaged:
 @pytest.fixture
 async def writer(tmp_path: Path) -> AsyncIterator[Writer]:
     path = tmp_path / "rows.db"
-    writer = Writer(partial(connect, path), path)
+    writer = Writer(partial(connect, path), path, idle)
     await writer.call(lambda c: c.execute("CREATE TABLE rows (n INTEGER PRIMARY KEY)").fetchall())
     yield writer
     await writer.close()
+
+
+def idle(_: sqlite3.Connection) -> None:
+    """Tidy nothing up."""
 
 
 def insert(number: Any) -> Work[int]:
@@ -254,7 +258,7 @@ async def test_a_listener_that_fails_harms_no_other_caller(writer: Writer, cance
 
 async def test_closing_finishes_what_is_queued(tmp_path: Path) -> None:
     path = tmp_path / "rows.db"
-    writer = Writer(partial(connect, path), path)
+    writer = Writer(partial(connect, path), path, idle)
     await writer.call(lambda c: c.execute("CREATE TABLE rows (n INTEGER PRIMARY KEY)").fetchall())
     async with asyncio.TaskGroup() as group:
         writes = [group.create_task(writer.write(insert(n))) for n in range(MAX_GROUP * 3)]
@@ -265,7 +269,7 @@ async def test_closing_finishes_what_is_queued(tmp_path: Path) -> None:
 
 async def test_closing_goes_to_its_end_although_the_caller_is_cancelled(tmp_path: Path) -> None:
     path = tmp_path / "rows.db"
-    writer = Writer(partial(connect, path), path)
+    writer = Writer(partial(connect, path), path, idle)
     await writer.call(lambda c: c.execute("CREATE TABLE rows (n INTEGER PRIMARY KEY)").fetchall())
     go_on = threading.Event()
 
@@ -286,10 +290,14 @@ async def test_closing_goes_to_its_end_although_the_caller_is_cancelled(tmp_path
     assert write.result() == 1
 
 
-@pytest.mark.parametrize("kind", [Reader, partial(Writer)])
+@pytest.mark.parametrize("kind", [Reader, Writer])
 async def test_a_closed_state_says_so(tmp_path: Path, kind: Callable[..., Any]) -> None:
     path = tmp_path / "rows.db"
-    worker = Reader(partial(connect, path), path, "readers") if kind is Reader else Writer(partial(connect, path), path)
+    worker = (
+        Reader(partial(connect, path), path, "readers")
+        if kind is Reader
+        else Writer(partial(connect, path), path, idle)
+    )
     await worker.close()
     await worker.close()
     with pytest.raises(StoreError, match="closed"):
@@ -304,7 +312,7 @@ def test_a_loop_that_is_gone_hinders_no_write(tmp_path: Path) -> None:
     go_on = threading.Event()
 
     async def abandon() -> Writer:
-        writer = Writer(partial(connect, path), path)
+        writer = Writer(partial(connect, path), path, idle)
         await writer.call(lambda c: c.execute("CREATE TABLE rows (n INTEGER PRIMARY KEY)").fetchall())
         writer._executor.submit(go_on.wait)
         task = asyncio.get_running_loop().create_task(writer.write(insert(1)))
@@ -341,3 +349,24 @@ async def test_a_connection_that_can_not_be_made_is_tried_again(tmp_path: Path) 
     path.parent.mkdir()
     assert await reader.read(lambda c: c.execute("SELECT 1").fetchone()) == (1,)
     await reader.close()
+
+
+async def test_after_every_group_the_writer_tidies_up_outside_a_transaction(tmp_path: Path) -> None:
+    path = tmp_path / "rows.db"
+    tidied: list[bool] = []
+    writer = Writer(partial(connect, path), path, lambda connection: tidied.append(connection.in_transaction))
+    await writer.call(lambda c: c.execute("CREATE TABLE rows (n INTEGER PRIMARY KEY)").fetchall())
+    await in_one_group(writer, [insert(n) for n in range(3)])
+    await in_one_group(writer, [insert(9), fail(ValueError())])
+    await writer.close()
+    assert tidied == [False, False]
+
+
+async def test_where_there_is_no_connection_there_is_nothing_to_tidy_up(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "rows.db"
+    tidied: list[object] = []
+    writer = Writer(partial(connect, path), path, tidied.append)
+    with pytest.raises(StoreError, match="unable to open"):
+        await writer.write(insert(1))
+    await writer.close()
+    assert tidied == []

@@ -177,12 +177,14 @@ class Connection:
         if self._tls is not None and not self._notified:
             raise SinkUnavailable("the connection was cut: it ended without TLS close_notify")
 
-    async def say_goodbye(self) -> None:
-        """Close in an orderly way without waiting for an answer, as far as the peer lets us."""
-        if self._failure is None and not self._eof and self._tls is not None:
-            with contextlib.suppress(ssl.SSLError):
-                self._tls.unwrap()
-            await self._flush_alert()
+    async def say_goodbye(self, seconds: float) -> None:
+        """Close in an orderly way, and give the peer so long to read what it has not read yet.
+
+        Without that wait its answer to our close would meet a closed socket, whose reset takes the rest away from it.
+        """
+        with contextlib.suppress(SinkError):
+            await self.half_close()
+            await self.closed_by_peer(seconds)
 
     def _unacknowledged(self) -> int:
         """Bytes the peer's kernel has not acknowledged, our FIN among them."""

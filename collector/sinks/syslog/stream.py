@@ -24,6 +24,7 @@ from collector.sinks.syslog.messages import Messages
 from collector.sinks.syslog.trials import Trials
 
 PROBATION_SECONDS = 30.0
+_GOODBYE_SECONDS = 1.0
 
 
 class StreamSink:
@@ -69,14 +70,14 @@ class StreamSink:
         """A connection that stays: all that can be asked of such a receiver without sending it something."""
         async with self._dialer.connection() as connection:
             await connection.wait_for_objection(self._objection_seconds)
-            await connection.say_goodbye()
+            await connection.say_goodbye(_GOODBYE_SECONDS)
 
     async def close(self) -> None:
         """Close the connection in an orderly way."""
         connection, self._connection = self._connection, None
         try:
             if connection is not None:
-                await connection.say_goodbye()
+                await connection.say_goodbye(_GOODBYE_SECONDS)
         finally:
             await self._stack.aclose()
 

@@ -1,8 +1,8 @@
 """A vendor and a receiver that misbehave on demand: plugins for a real daemon, installed by the test that needs them.
 
 What a file named so in `$STUBBORN_FOLDER` does: `block-loop`: the next poll blocks the whole event loop for ever;
-`hang-poller`: it never returns; `hang-janitor`: the janitor's next look never returns; `sink-down`: the receiver
-takes nothing. `$STUBBORN_PATIENCE`: how long, in seconds, a loop may take for one turn.
+`hang-poller`: it never returns; `hang-janitor`: the janitor's next look never returns; `vendor-down`: every poll fails;
+`sink-down`: the receiver takes nothing. `$STUBBORN_PATIENCE`: how long, in seconds, a loop may take for one turn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from collector import liveness
-from collector.errors import SinkUnavailable
+from collector.errors import SinkUnavailable, SourceUnavailable
 from collector.model import Checkpoint, Lane, Normalized, Page, Record, Window
 from collector.pipeline.janitor import Janitor
 from collector.sinks.base import Batch, BatchLimits, Receipt, Sink, SinkContext, SinkPlugin
@@ -61,6 +61,8 @@ class StubbornSource:
             time.sleep(3600)  # noqa: ASYNC251 -- that is the point
         if asked("hang-poller"):
             await for_ever()
+        if asked("vendor-down"):
+            raise SourceUnavailable("the vendor is down")
         now = datetime.now(UTC)
         began = {"beginning": format_utc(now), "started": format_utc(now)}
         record = Record(f"{next(self._numbers)}", 0, now, b"{}")

@@ -193,6 +193,26 @@ def test_a_receiver_that_is_down_does_not_stop_the_beat(manager: Manager) -> Non
     assert manager.beats(WATCHDOG_SECONDS * 3) >= 4
 
 
+def test_a_feed_that_waits_for_room_does_not_stop_the_beat(manager: Manager) -> None:
+    (manager.folder / "sink-down").touch()
+    manager.config.write_text(
+        manager.config.read_text().replace("{type: stubborn}", "{type: stubborn, max_backlog: 1B}")
+    )
+    manager.start(IMPATIENT)
+
+    manager.hear_until(lambda said: "paused" in said["STATUS"])
+
+    assert manager.beats(WATCHDOG_SECONDS * 4) >= 6
+
+
+def test_a_vendor_that_is_down_from_the_start_does_not_stop_the_beat(manager: Manager) -> None:
+    (manager.folder / "vendor-down").touch()
+    manager.start(IMPATIENT)
+    manager.hear_until(is_ready)
+
+    assert manager.beats(WATCHDOG_SECONDS * 4) >= 6
+
+
 def test_a_watchdog_that_watches_another_process_hears_nothing(manager: Manager) -> None:
     manager.start({**WATCHED, "WATCHDOG_PID": "1"})
     manager.hear_until(is_ready)

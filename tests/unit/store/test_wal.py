@@ -120,5 +120,7 @@ async def test_a_wal_that_can_not_be_cut_fails_no_commit(
         raise exc
 
     monkeypatch.setattr(wal, "truncate", refuse)
+    await store._writer.call(wal.WalLimit(store.path, 0).keep)
+    await store._writer.call(wal.WalLimit(store.path.with_name("gone"), 0).keep)
     for number in range(40):
         assert (await commit(store, [make_record(number, raw=os.urandom(20_000))])).appended == 1

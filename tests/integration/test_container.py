@@ -55,6 +55,7 @@ def test_compose_runs_the_collector_without_rights_it_does_not_need() -> None:
     assert service["stop_grace_period"] == "30s"
 
 
+@pytest.mark.slow
 def test_prometheus_takes_the_scrape_configuration() -> None:
     promtool = required.program("promtool", package="prometheus")
 

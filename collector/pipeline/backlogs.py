@@ -18,6 +18,7 @@ from collector.units import format_size
 log = structlog.get_logger()
 
 _RESUME = 0.9
+_PACE_AT = 0.5
 # Adding up a long backlog takes a while: so many sinks at a look, so long at most, those first that waited longest.
 _AT_ONCE = 20
 _SECONDS = 0.2
@@ -65,6 +66,17 @@ class Backlogs:
         self._looks = 0
         self._measured: dict[Key, int] = {}
         self._pausing: dict[Key, Mapping[StreamId, str]] = {}
+        self._positions: dict[Key, Position] = {}
+        self._pacing: dict[Key, Sequence[StreamId]] = {}
+
+    @property
+    def paced(self) -> frozenset[StreamId]:
+        """Feeds that wait a moment for a sink which follows, but not as fast as they fetch.
+
+        Without it a catch-up that fetches faster than this host can deliver would end in a pause, as if the sink were
+        down. A sink that does not move paces nobody: its backlog may grow to its limit.
+        """
+        return frozenset(stream for streams in self._pacing.values() for stream in streams)
 
     async def look(self, claims: Sequence[Claim]) -> dict[StreamId, str]:
         """Bring every status up to date; returns the feeds that must pause, and why.
@@ -108,8 +120,18 @@ class Backlogs:
             METRICS.sink_oldest_unsent.labels(sink=status.sink).set(oldest)
         if claim.required:
             self._pause_or_resume(claim, backlog.stored_bytes)
+            self._pace(claim, backlog.stored_bytes)
         else:
             self._pausing.pop(claim.key, None)
+
+    def _pace(self, claim: Claim, size: int) -> None:
+        before, now = self._positions.get(claim.key), claim.delivery.position
+        self._positions[claim.key] = now
+        moves = before is not None and now > before
+        if moves and size > _PACE_AT * claim.max_backlog:
+            self._pacing[claim.key] = claim.delivery.streams()
+        else:
+            self._pacing.pop(claim.key, None)
 
     def _pause_or_resume(self, claim: Claim, size: int) -> None:
         sink = claim.delivery.status.sink
@@ -121,7 +143,7 @@ class Backlogs:
             return
         if not pauses:
             log.error("backlog at its limit: the feeds of this sink pause", sink=sink, bytes=size)
-        reason = f"sink {sink} has a backlog of over {format_size(claim.max_backlog)}"
+        reason = f"backlog of sink {sink} over {format_size(claim.max_backlog)}"
         self._pausing[claim.key] = dict.fromkeys(claim.delivery.streams(), reason)
 
     async def _skip_half(self, claim: Claim) -> None:
@@ -137,6 +159,6 @@ class Backlogs:
         claim.delivery.skip(Position(high))
 
     def _forget_all_but(self, keys: set[Key]) -> None:
-        for known in (self._measured, self._pausing):
+        for known in (self._measured, self._pausing, self._positions, self._pacing):
             for key in known.keys() - keys:
                 del known[key]

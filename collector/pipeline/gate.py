@@ -11,12 +11,14 @@ from collector.model import StreamId
 class Gate:
     """Pollers wait here before each fetch; the janitor opens and closes it.
 
-    `everything` is the reason why no feed may be polled, `streams` why some may not; both empty: all may.
+    `everything` is the reason why no feed may be polled, `streams` why some may not; both empty: all may. `paced` feeds
+    just wait for the next look: their sink follows, but not as fast as they fetch.
     """
 
     def __init__(self) -> None:
         self.everything: str | None = None
         self.streams: Mapping[StreamId, str] = {}
+        self.paced: frozenset[StreamId] = frozenset()
         self._measuring = False
         self._changed = asyncio.Event()
 
@@ -24,12 +26,14 @@ class Gate:
         """Let nobody pass until `close` has said anew who may: so much was appended that the limits must be checked."""
         self._measuring = True
 
-    def close(self, everything: str | None, streams: Mapping[StreamId, str]) -> None:
+    def close(
+        self, everything: str | None, streams: Mapping[StreamId, str], paced: frozenset[StreamId] = frozenset()
+    ) -> None:
         """State anew what is paused, and why; whatever is not named may be polled."""
-        if everything == self.everything and streams == self.streams and not self._measuring:
+        if (everything, streams, paced) == (self.everything, self.streams, self.paced) and not self._measuring:
             return
         self._measuring = False
-        self.everything, self.streams = everything, dict(streams)
+        self.everything, self.streams, self.paced = everything, dict(streams), paced
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -39,5 +43,5 @@ class Gate:
 
     async def wait(self, stream: StreamId) -> None:
         """Return once this feed may be polled."""
-        while self._measuring or self.reason(stream) is not None:
+        while self._measuring or stream in self.paced or self.reason(stream) is not None:
             await self._changed.wait()

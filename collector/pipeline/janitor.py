@@ -28,6 +28,7 @@ from collector.units import format_size
 log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
+_PACED_TICK_SECONDS = 0.1
 _PRUNE_AT, _FULL_AT, _RESUME_AT = 0.80, 1.00, 0.95
 _UNMEASURED_SHARE = 0.02
 _DAY = timedelta(days=1)
@@ -84,14 +85,22 @@ class Janitor:
         self.trouble: str | None = None
 
     def note_appended(self, size: int) -> None:
-        """So many bytes went into the log: after a fiftieth of `max_size` nobody polls before the next look."""
+        """So many bytes went into the log: after a fiftieth of `max_size`, or of the room left, nobody polls unseen."""
         self._unmeasured_bytes += size
         self._hold_if_unmeasured()
 
     def _hold_if_unmeasured(self) -> None:
-        if self._unmeasured_bytes > _UNMEASURED_SHARE * self._limits.max_size:
+        if self._unmeasured_bytes > self._unmeasured_at_most():
             self._gate.hold()
             self._wake.set()
+
+    def _unmeasured_at_most(self) -> float:
+        share = _UNMEASURED_SHARE * self._limits.max_size
+        if self.usage is None:
+            return share
+        # What is appended takes its room twice for a while, in the WAL and in the file.
+        spare = self.usage.volume_free - _least_free(self.usage)
+        return min(share, max(0.0, spare) / 4)
 
     async def run(self) -> None:
         """Look after the state, for ever."""
@@ -104,6 +113,8 @@ class Janitor:
                 except StoreFull as exc:
                     self._no_room, self.trouble = True, str(exc)
                     self._close(str(exc), {})
+                if self._gate.paced:
+                    next_look = self._clock.monotonic() + _PACED_TICK_SECONDS
                 await pause(self._clock, max(0.0, next_look - self._clock.monotonic()), self._wake)
         finally:
             if self._housekeeping is not None:
@@ -171,7 +182,7 @@ class Janitor:
             log.error("polling pauses", reason=reason)
         elif reason is None and before is not None:
             log.info("polling goes on")
-        self._gate.close(reason, streams)
+        self._gate.close(reason, streams, self._backlogs.paced)
         self._hold_if_unmeasured()  # so much may have come in while we looked
 
     # -- housekeeping -----------------------------------------------------------------------

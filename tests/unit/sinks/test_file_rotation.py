@@ -139,7 +139,13 @@ def test_after_a_crash_in_compression_each_line_has_one_place(
 
 @pytest.mark.parametrize(
     "twin",
-    [gzip.compress(b"other\n", mtime=0), gzip.compress(b"one\ntwo\n", mtime=0)[:-9], gzip.compress(b"one\n", mtime=0), b"", b"no gzip at all"],
+    [
+        gzip.compress(b"other\n", mtime=0),
+        gzip.compress(b"one\ntwo\n", mtime=0)[:-9],
+        gzip.compress(b"one\n", mtime=0),
+        b"",
+        b"no gzip at all",
+    ],
 )
 def test_a_plain_file_is_removed_only_for_a_twin_that_holds_all_of_it(
     template: PathTemplate, tmp_path: Path, twin: bytes

@@ -1,0 +1,139 @@
+"""The real daemon into real syslog receivers that are killed and started again under load."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from collector.simulator import BAD_DAY, Drip, Mix
+from collector.simulator.oracle import read_lines
+from tests.e2e.harness import Daemon, Setup, arrived, daemon, simulator
+from tests.integration.certificates import Certificates, make_certificates
+from tests.integration.required import program
+from tests.integration.rsyslog import Rsyslog
+from tests.integration.syslog_ng import SyslogNg
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+_KILLS = 5
+_EVENTS, _LIVE = 3000, 3000
+_BATCH = 500
+_PUNCTUAL = Mix(late=0.0)
+_UID = re.compile(r"externalId=([0-9a-f]{32})")
+# What syslog-ng may have read and not written when it is killed: its window, per connection, and the line it is at.
+_SYSLOG_NG_HOLDS = 1000
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    program("openssl")
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def tls_keys(certificates: Certificates) -> dict[str, str]:
+    return {
+        "ca_file": str(certificates.authority),
+        "cert_file": str(certificates.certificate("client")),
+        "key_file": str(certificates.key("client")),
+    }
+
+
+def sink_of(status: dict[str, Any]) -> dict[str, Any]:
+    return next((sink for sink in status["sinks"] if sink["sink"] == "siem"), {"delivered": 0})
+
+
+def uids(lines: Sequence[dict[str, str]]) -> Counter[str]:
+    found = [match for line in lines if (match := _UID.search(line["text"]))]
+    return Counter(match[1] for match in found)
+
+
+async def _kill_often(running: Daemon, receiver: Rsyslog | SyslogNg) -> None:
+    """Kill it each time it has confirmed something since the last time."""
+    for number in range(_KILLS):
+        before = sink_of(await running.until(lambda _: True))["delivered"]
+        await running.until(lambda status, before=before: sink_of(status)["delivered"] > before)  # type: ignore[misc]  # the default binds this turn's value
+        await asyncio.sleep(0.013 * number)
+        await asyncio.to_thread(receiver.kill)
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(receiver.start)
+
+
+async def deliver_under_kills(
+    tmp_path: Path, receiver: Rsyslog | SyslogNg, siem: dict[str, Any]
+) -> tuple[set[str], Counter[str]]:
+    """The uids that the file sink has, each once, and how often the receiver has each."""
+    vendor = simulator(3)
+    now = datetime.now(UTC)
+    vendor.cloud.fill(_EVENTS, now - timedelta(hours=12), now, mix=_PUNCTUAL)
+    vendor.faults.switch_on_all(BAD_DAY)
+    vendor.cloud.drip(Drip(rate=_LIVE / 8, limit=_LIVE, mix=_PUNCTUAL))
+    top = {"sinks": {"siem": {"type": "syslog", "format": "cef", **siem}}}
+    async with vendor.serve() as base_url, daemon(Setup(tmp_path / "daemon", base_url, 3, top=top)) as running:
+        await running.start()
+        await _kill_often(running, receiver)
+        verdict = await arrived(vendor, running, seconds=120)
+        await running.until(lambda status: sink_of(status)["delivered"] >= verdict.events, seconds=120)
+        await running.stop()
+    assert verdict.good, verdict
+    in_file = [orjson.loads(line)["uid"] for _, line in read_lines(running.setup.events)]
+    for _ in range(200):  # its queue on disk empties
+        if len(uids(receiver.lines())) >= len(in_file):
+            break
+        await asyncio.sleep(0.1)
+    return set(in_file), uids(receiver.lines())
+
+
+Way = Callable[[Rsyslog, Certificates], dict[str, Any]]
+WAYS: dict[str, Way] = {
+    "tcp": lambda server, _: {"address": f"tcp://127.0.0.1:{server.tcp_port}"},
+    "tls": lambda server, certificates: {
+        "address": f"tls://localhost:{server.tls_port}",
+        "tls": tls_keys(certificates),
+    },
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_rsyslog_killed_under_load_misses_nothing_it_had_not_read(
+    tmp_path: Path, certificates: Certificates, way: str
+) -> None:
+    receiver = Rsyslog(tmp_path / "rsyslog", certificates, durable=True)
+    await asyncio.to_thread(receiver.start)
+    try:
+        sent, got = await deliver_under_kills(tmp_path, receiver, WAYS[way](receiver, certificates))
+    finally:
+        await asyncio.to_thread(receiver.stop)
+
+    had_read = receiver.read_at_kills()
+    assert {uid for uid in sent - set(got) if uid.encode() not in had_read} == set()
+    assert set(got) <= sent
+    assert got.total() - len(got) <= _BATCH * _KILLS
+
+
+@pytest.mark.parametrize("way", ["tcp", "tls", "lf"])
+async def test_syslog_ng_killed_under_load_misses_no_more_than_it_held(
+    tmp_path: Path, certificates: Certificates, way: str
+) -> None:
+    receiver = SyslogNg(tmp_path / "syslog-ng", certificates)
+    await asyncio.to_thread(receiver.start)
+    addresses: dict[str, dict[str, Any]] = {
+        "tcp": {"address": f"tcp://127.0.0.1:{receiver.tcp_port}"},
+        "tls": {"address": f"tls://localhost:{receiver.tls_port}", "tls": tls_keys(certificates)},
+        "lf": {"address": f"tcp://127.0.0.1:{receiver.lines_port}", "framing": "lf"},
+    }
+    try:
+        sent, got = await deliver_under_kills(tmp_path, receiver, {"header": "rfc5424", **addresses[way]})
+    finally:
+        await asyncio.to_thread(receiver.stop)
+
+    assert len(sent - set(got)) <= _SYSLOG_NG_HOLDS * _KILLS
+    assert set(got) <= sent
+    assert got.total() - len(got) <= _BATCH * _KILLS

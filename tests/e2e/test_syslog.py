@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,11 +18,13 @@ import pytest
 
 from collector.simulator import BAD_DAY, Drip, Mix
 from collector.simulator.oracle import read_lines
-from tests.e2e.harness import Daemon, Setup, arrived, daemon, simulator
+from collector.sinks.syslog.trials import NO_ANSWER
+from tests.e2e.harness import Daemon, Setup, account, arrived, daemon, simulator
 from tests.integration.certificates import Certificates, make_certificates
 from tests.integration.required import program
 from tests.integration.rsyslog import Rsyslog
 from tests.integration.syslog_ng import SyslogNg
+from tests.unit.sinks.syslog.receivers import Receiver, never_close, octet_messages, read_all
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -29,7 +34,7 @@ _BATCH = 500
 _PUNCTUAL = Mix(late=0.0)
 _UID = re.compile(r"externalId=([0-9a-f]{32})")
 # What syslog-ng may have read and not written when it is killed: its window, per connection, and the line it is at.
-_SYSLOG_NG_HOLDS = 1000
+_SYSLOG_NG_HOLDS = 200
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +142,49 @@ async def test_syslog_ng_killed_under_load_misses_no_more_than_it_held(
     assert len(sent - set(got)) <= _SYSLOG_NG_HOLDS * _KILLS
     assert set(got) <= sent
     assert got.total() - len(got) <= _BATCH * _KILLS
+
+
+async def test_receiver_that_answers_no_half_close_is_held_until_it_does(tmp_path: Path) -> None:
+    vendor = simulator(1)
+    now = datetime.now(UTC)
+    vendor.cloud.fill(300, now - timedelta(hours=2), now, mix=_PUNCTUAL)
+    with Receiver(never_close, never_close, never_close, never_close, read_all) as receiver:
+        siem = {"type": "syslog", "address": f"tcp://127.0.0.1:{receiver.port}", "confirm_timeout": "200ms"}
+        setup = Setup(tmp_path, "", 1, top={"sinks": {"siem": siem}})
+        async with vendor.serve() as base_url:
+            setup.base_url = base_url
+            async with daemon(setup) as running:
+                await running.start()
+                held = await running.until(lambda status: sink_of(status).get("state") == "held")
+                tries = [len(octet_messages(bytes(stream))[0]) for stream in receiver.streams]
+                # Its first probe is not answered either; the second is.
+                await running.until(lambda status: sink_of(status)["delivered"] == 300)
+                status = await running.stop()
+
+    assert sink_of(held)["last_error"] == NO_ANSWER
+    assert len(tries) == 3
+    assert all(tries)
+    assert receiver.stream(3) == receiver.stream(4) == b""
+    assert len({_UID.findall(message.decode())[0] for message in octet_messages_of(receiver.streams[4:])}) == 300
+    assert status == 0
+
+
+def octet_messages_of(streams: Sequence[bytearray]) -> list[bytes]:
+    return [message for stream in streams for message in octet_messages(bytes(stream))[0]]
+
+
+async def test_check_tells_of_a_receiver_that_answers_no_half_close(tmp_path: Path) -> None:
+    with Receiver(never_close) as receiver:
+        siem = {"type": "syslog", "address": f"tcp://127.0.0.1:{receiver.port}", "confirm_timeout": "200ms"}
+        vendor = simulator(1)
+        async with vendor.serve() as base_url:
+            setup = Setup(tmp_path, base_url, 1, top={"sinks": {"siem": siem}})
+            setup.write()
+            environment = {**os.environ, "SECRET_0": account(0).client_secret}
+            check = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "collector", "check", str(setup.config), env=environment, stdout=subprocess.PIPE
+            )
+            output, _ = await check.communicate()
+
+    assert check.returncode == 1
+    assert NO_ANSWER in " ".join(output.decode().split())

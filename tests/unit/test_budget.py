@@ -91,7 +91,9 @@ def test_no_window_of_any_length_position_holds_more_than_the_limit(limit: int, 
 
 def test_a_restart_brings_no_second_burst() -> None:
     async def scenario() -> list[float]:
-        before = await turns(Budget(300, 60.0, _LoopClock()), {Lane.TIP: 1}, 200.0)
+        idle_before = Budget(300, 60.0, _LoopClock())
+        await turns(idle_before, {}, 600.0)
+        before = await turns(idle_before, {Lane.TIP: 1}, 20.0)
         after = await turns(Budget(300, 60.0, _LoopClock()), {Lane.TIP: 1}, 100.0)
         return [time for time, _ in before + after]
 

@@ -98,6 +98,8 @@ class Budget:
             self._passed_over[lane] = self._passed_over[lane] + 1 if passed_over else 0
         self._queues[chosen].remove(waiting[chosen])
         waiting[chosen].set_result(None)
+        if not any(self._queues.values()):  # or capacity would be taken for nobody
+            self._wanted.clear()
 
     def _choose(self, waiting: Mapping[Lane, object]) -> Lane:
         for lane, patience in _PATIENCE.items():

@@ -121,6 +121,15 @@ def test_requests_half_a_second_apart_on_the_wire_stay_within_a_minutes_limit() 
     assert most_in_any_window(sorted(late), 60.0) <= 300
 
 
+def test_a_lone_reader_gets_the_whole_burst_and_rate() -> None:
+    async def scenario() -> list[tuple[float, Lane]]:
+        budget = Budget(300, 60.0, _LoopClock())
+        await turns(budget, {}, 600.0)
+        return await turns(budget, {Lane.TIP: 1}, 60.0)
+
+    assert len(virtually(scenario)) >= 293
+
+
 def test_tip_goes_first_but_a_fifth_is_the_sweeps_and_jobs_never_starve() -> None:
     async def scenario() -> list[tuple[float, Lane]]:
         return await turns(Budget(300, 60.0, _LoopClock()), {Lane.TIP: 9, Lane.SWEEP: 9, Lane.JOB: 9}, 600.0)

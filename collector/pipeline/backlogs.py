@@ -123,6 +123,7 @@ class Backlogs:
             self._pace(claim, backlog.stored_bytes)
         else:
             self._pausing.pop(claim.key, None)
+            self._pacing.pop(claim.key, None)
 
     def _pace(self, claim: Claim, size: int) -> None:
         before, now = self._positions.get(claim.key), claim.delivery.position

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from collector.errors import SourceError
 from collector.model import Checkpoint, Lane, Page, Window
 from collector.testing.clock import START
+from collector.timestamps import format_utc
+
+BEGUN = Checkpoint(START, None, {"beginning": format_utc(START - timedelta(days=1)), "started": format_utc(START)})
+"""A tip that was first read at `START`, from a day before it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class Call:
 class ScriptedSource:
     """Answers per feed and lane: pages are returned, errors raised, in the order of `script`.
 
-    When a script has ended, every answer is an empty page that leaves the checkpoint where it was.
+    When a script has ended, every answer is an empty page that leaves the checkpoint where it was; a tip's first one
+    says when the feed began.
     """
 
     def __init__(self, feeds: Sequence[str] = ("security_events",)) -> None:
@@ -41,7 +47,7 @@ class ScriptedSource:
         self.calls.append(Call(feed, lane, after, window))
         answers = self._script[feed, lane]
         if not answers:
-            return Page(records=(), checkpoint=after or Checkpoint(watermark=START), more=False, fetched_at=START)
+            return Page(records=(), checkpoint=after or BEGUN, more=False, fetched_at=START)
         answer = answers.pop(0)
         if isinstance(answer, SourceError):
             raise answer

@@ -1,65 +1,28 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import msgspec
-import orjson
 import pytest
 
-from collector.errors import CheckpointExpired, SourceUnavailable
-from collector.model import Checkpoint, Gap, Lane, Record, Window
+from collector.model import Checkpoint, Lane, Window
 from collector.sources import lanes
-from collector.sources.run import Narrow, Run, run_of
 from collector.sources.vendor_time import VendorTime
 from collector.timestamps import format_utc
-
-NOW = datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
-DAY, HOUR, MINUTE, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
-RULES = lanes.Rules(
-    width=30 * DAY,
-    limit=200,
-    overlap=30 * SECOND,
-    sweep_every=5 * MINUTE,
-    sweep_window=15 * MINUTE,
-    start_from=DAY,
+from tests.unit.sources.walking import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    RULES,
+    SECOND,
+    TIP_STATE,
+    page,
+    record,
+    run_in,
+    tip,
+    vendor,
 )
-TIP_STATE = {"beginning": "2026-03-01T09:15:00.000Z", "started": "2026-03-02T09:15:00.000Z"}
-
-
-def vendor(now: datetime = NOW, skew: float = 0.0, *, known: bool = True) -> VendorTime:
-    return VendorTime(now, known=known, skew=skew)
-
-
-def record(moment: datetime | None, name: str = "") -> Record:
-    return Record(id=name or str(moment), bucket=0, recorded_at=moment, raw=b"{}")
-
-
-def run_in(checkpoint: Checkpoint) -> Run:
-    run = run_of(checkpoint)
-    assert run is not None
-    return run
-
-
-def tip(watermark: datetime, **more: Any) -> Checkpoint:
-    return Checkpoint(watermark, state={**TIP_STATE, "beginning": "2020-01-01T00:00:00Z", **more})
-
-
-def page(
-    lane: Lane,
-    at: Checkpoint,
-    times: Sequence[datetime | None] = (),
-    token: str | None = None,
-    now: VendorTime | None = None,
-) -> lanes.Step:
-    """One readable page, as a source deals with it."""
-    now = now or vendor()
-    records = [record(moment, f"{index}:{moment}") for index, moment in enumerate(times)]
-    run = lanes.note(run_in(at), records, now)
-    return lanes.advance(lane, at, run, records, token) or lanes.finish_window(lane, at, run, now, RULES)
-
 
 # -- where a run begins -------------------------------------------------------------------------
 
@@ -345,142 +308,3 @@ def test_no_watermark_ever_goes_back() -> None:
     step = page(Lane.TIP, at, [NOW - 20 * SECOND], now=vendor(NOW - 40 * DAY, 40 * 86400.0))
 
     assert step.watermark == NOW - SECOND
-
-
-# -- tokens that lead nowhere ---------------------------------------------------------------------
-
-
-def test_a_token_that_leads_to_itself_is_dropped_and_the_run_goes_on_from_the_last_record() -> None:
-    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
-    at = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t1").checkpoint
-
-    step = page(Lane.TIP, at, [NOW - 20 * MINUTE], "t1")
-
-    run = run_in(step.checkpoint)
-    assert (run.start, run.end, run.token, step.more) == (NOW - 20 * MINUTE, NOW, None, True)
-
-
-def test_out_of_order_the_window_begins_again_after_a_repeated_token() -> None:
-    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
-    at = page(Lane.TIP, at, [NOW - 20 * MINUTE, NOW - 30 * MINUTE], "t1").checkpoint
-    begun = run_in(at).start
-
-    step = page(Lane.TIP, at, [NOW - 10 * MINUTE], "t1")
-
-    assert (run_in(step.checkpoint).start, run_in(step.checkpoint).token) == (begun, None)
-    assert step.retry_after is not None
-
-
-@pytest.mark.parametrize("length", [1, 2, 3, 7, 64])
-def test_a_circle_of_any_length_is_left(length: int) -> None:
-    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
-
-    for number in range(10 * length):
-        step = page(Lane.TIP, at, [NOW - 30 * MINUTE], f"t{number % length}")
-        at = step.checkpoint
-        if run_in(at).token is None:
-            break
-
-    assert run_in(at).token is None
-    assert run_in(at).start == NOW - 30 * MINUTE
-
-
-def test_a_circle_without_progress_slows_down_and_then_fails_loudly() -> None:
-    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
-    at = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t").checkpoint
-    at = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t").checkpoint
-    waits = []
-
-    with pytest.raises(SourceUnavailable, match="repeats an anchor"):  # noqa: PT012 -- it may take a while
-        for _ in range(100):
-            step = page(Lane.TIP, at, [NOW - 30 * MINUTE], "t")
-            at = step.checkpoint
-            if step.retry_after is not None:
-                waits.append(step.retry_after)
-
-    assert waits == [1, 2, 4, 8, 16]
-
-
-def test_empty_pages_with_tokens_are_followed_then_slowly_then_no_more() -> None:
-    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
-    steps: list[lanes.Step] = []
-
-    with pytest.raises(CheckpointExpired, match="100 empty pages"):  # noqa: PT012 -- it takes a hundred
-        for number in range(200):
-            steps.append(page(Lane.TIP, at, [], f"t{number}"))
-            at = steps[-1].checkpoint
-
-    assert all(step.more for step in steps)
-    assert [step.retry_after for step in steps[:19]] == [None] * 19
-    assert all(step.retry_after for step in steps[19:])
-    assert at.watermark == NOW - HOUR
-
-
-def test_a_record_ends_a_row_of_empty_pages() -> None:
-    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
-
-    for number in range(300):
-        at = page(Lane.TIP, at, [NOW - 30 * MINUTE] if number % 50 == 0 else [], f"t{number}").checkpoint
-
-    assert run_in(at).pages == 300
-
-
-# -- gaps ----------------------------------------------------------------------------------------
-
-
-def test_known_gaps_are_stepped_over_and_forgotten_behind_the_lane() -> None:
-    gap = Gap(NOW - 10 * MINUTE, NOW - 9 * MINUTE, "unreadable")
-    old = Gap(NOW - 3 * HOUR, NOW - 2 * HOUR, "unreadable")
-    after = lanes.remember_gap(lanes.remember_gap(tip(NOW - HOUR), old), gap)
-
-    at = lanes.begin(Lane.TIP, after, None, vendor(), RULES)
-    first = run_in(at)
-    at = page(Lane.TIP, at).checkpoint
-    second = run_in(at)
-    step = page(Lane.TIP, at)
-
-    assert (first.end, second.start, second.end) == (gap.start, gap.end, NOW)
-    assert lanes.known_gaps(at.state) == [(gap.start, gap.end)]
-    assert (step.more, step.watermark) == (False, NOW)
-
-
-def test_a_gap_at_either_end_of_a_run_makes_no_empty_request() -> None:
-    after = tip(NOW - HOUR)
-    for start in (NOW - HOUR - 30 * SECOND, NOW - MINUTE):
-        after = lanes.remember_gap(after, Gap(start, start + MINUTE, "unreadable"))
-
-    at = lanes.begin(Lane.TIP, after, None, vendor(), RULES)
-    step = page(Lane.TIP, at)
-
-    assert run_in(at).start == NOW - HOUR + 30 * SECOND
-    assert run_in(at).end == NOW - MINUTE
-    assert not step.more
-
-
-def test_gaps_do_not_grow_without_end() -> None:
-    at = tip(NOW - HOUR)
-    for number in range(1000):
-        at = lanes.remember_gap(at, Gap(NOW + number * SECOND, NOW + number * SECOND, "unreadable"))
-
-    assert len(at.state["gaps"]) == 100
-
-
-# -- as JSON --------------------------------------------------------------------------------------
-
-
-def test_runs_survive_the_store() -> None:
-    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
-    at = page(Lane.TIP, at, [NOW - 30 * MINUTE + timedelta(microseconds=123_456)], "t1").checkpoint
-    narrow = Narrow(phase="desc", stop=NOW, reason="torn", bad_end=NOW, asc_token="a", proofs=2)
-    run = msgspec.structs.replace(run_in(at), narrow=narrow)
-
-    stored = orjson.loads(orjson.dumps(run.to_json()))
-
-    assert run_of(Checkpoint(run=stored)) == run
-
-
-@pytest.mark.parametrize("run", [{}, {"start": 5}, {"token": "t"}])
-def test_a_run_of_an_unknown_shape_is_begun_anew(run: dict[str, Any]) -> None:
-    assert run_of(Checkpoint(run=run)) is None
-    assert run_of(Checkpoint()) is None
-    assert run_of(None) is None

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from collector.errors import SourceDenied, SourceProtocolError
+from collector.http import HttpClients
+from collector.model import Lane
+from collector.sources.base import BudgetKey, SourceContext
+from collector.sources.config import SourceConfig, SweepConfig
+from collector.sources.withsecure import PLUGIN
+from tests.unit.sources.withsecure.vendor import DATA, WHOAMI, CountingBudget, bench, error
+
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+DAY, MILLISECOND = timedelta(days=1), timedelta(milliseconds=1)
+
+
+async def test_check_reads_a_little_and_remarks_on_an_empty_list() -> None:
+    async with bench() as it:
+        assert await it.source.check() == [
+            "security_events: logged in, but the rights give an empty list for the last 24 hours"
+        ]
+        it.vendor.put(it.vendor.now - HOUR, "a")
+        assert await it.source.check() == []
+
+    assert [asked.path for asked in it.vendor.asked[1:3]] == [WHOAMI, DATA]
+
+
+async def test_check_remarks_on_clocks() -> None:
+    async with bench() as it:
+        it.vendor.ahead = -11 * MINUTE
+        it.vendor.put(it.vendor.now - HOUR, "a")
+        (remark,) = await it.source.check()
+        assert "+660 s off" in remark or "+661 s off" in remark
+
+    async with bench() as it:
+        it.vendor.tells_time = False
+        it.vendor.put(it.vendor.now - HOUR, "a")
+        assert "do not tell its time" in (await it.source.check())[0]
+
+
+async def test_check_raises_what_is_wrong() -> None:
+    async with bench() as it:
+        it.vendor.login_says.append(error(401, "unknown client"))
+        with pytest.raises(SourceDenied, match="unknown client"):
+            await it.source.check()
+
+
+async def test_check_does_without_whoami() -> None:
+    async with bench() as it:
+        it.vendor.put(it.vendor.now - HOUR, "a")
+        usual = it.vendor._respond
+        it.vendor._respond = lambda said: usual(  # type: ignore[method-assign]
+            error(404) if it.vendor.asked[-1].path == WHOAMI else said
+        )
+        assert await it.source.check() == []
+
+
+async def test_an_unknown_feed_is_refused() -> None:
+    async with bench() as it:
+        with pytest.raises(SourceProtocolError, match="no feed incidents"):
+            await it.source.fetch("incidents", Lane.TIP, None, None)
+
+
+def test_requests_count_together_by_host_and_way_out_whatever_the_account() -> None:
+    def key(**more: str) -> BudgetKey:
+        return PLUGIN.budget_key(PLUGIN.config.model_validate({"client_id": "a", "client_secret": "b", **more}))
+
+    assert key() == key(client_id="other") == BudgetKey("api.connect.withsecure.com", "", "")
+    assert key(base_url="https://staging.example") != key()
+    assert key(proxy="http://user:pw@proxy.example:3128") == BudgetKey(
+        "api.connect.withsecure.com", "", "proxy.example:3128"
+    )
+
+
+async def test_another_vendors_configuration_is_a_bug() -> None:
+    sweep = SweepConfig(every=MINUTE, window=HOUR)
+    other = SourceConfig.model_validate({"type": "other", "sweep": sweep, "rate_limit": {"requests": 1, "per": "1s"}})
+
+    with pytest.raises(TypeError, match="WithSecureConfig"):
+        PLUGIN.budget_key(other)
+    async with HttpClients() as http, bench() as it:
+        context = SourceContext("acme", "withsecure", http, CountingBudget(it.clock), it.clock)
+        with pytest.raises(TypeError, match="WithSecureConfig"):
+            async with PLUGIN.open(other, context):
+                pass

@@ -168,13 +168,13 @@ class Daemon:
         return found
 
     async def until(self, holds: Callable[[dict[str, Any]], bool], seconds: float = 60.0) -> dict[str, Any]:
-        """Wait until its status is so; a daemon that ends meanwhile fails the test."""
+        """Wait until its status, with feeds in it, is so; a daemon that ends meanwhile fails the test."""
         status: dict[str, Any] | None = None
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     status = await self.status()
-                    if status is not None and holds(status):
+                    if status is not None and status["feeds"] and holds(status):
                         return status
                     assert self.exit_status is None, f"daemon ended with {self.exit_status}:\n{self.tail()}"
                     await asyncio.sleep(_LOOK_SECONDS)

@@ -164,6 +164,14 @@ def half_close_first(receiver: Receiver, connection: socket.socket) -> None:
         stream += chunk
 
 
+def close_unread(receiver: Receiver, connection: socket.socket) -> None:
+    """Say that it has finished when we have, with next to nothing read."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    time.sleep(0.1)
+    connection.shutdown(socket.SHUT_WR)
+    receiver.ended.wait(30)
+
+
 def never_close(receiver: Receiver, connection: socket.socket) -> None:
     """Read everything, then keep the connection."""
     stream = bytearray()

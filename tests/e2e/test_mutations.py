@@ -52,6 +52,20 @@ MUTATIONS = (
         (f"{_KILLS}[write.after]", f"{_KILLS}[format.after]"),
     ),
     Mutation(
+        "no cut of the torn tail",
+        "collector/sinks/file/recovery.py",
+        "        cut(fd, extent.size + len(whole))\n",
+        "        whole = content\n",
+        ("tests/unit/sinks/test_file_crashes.py",),
+    ),
+    Mutation(
+        "exclusive start",
+        "collector/sources/withsecure/security_events.py",
+        '            ("persistenceTimestampStart", format_utc(ask.start)),\n',
+        '            ("persistenceTimestampStart", format_utc(ask.start)),\n            ("exclusiveStart", "true"),\n',
+        ("tests/contract/test_sources.py", "tests/unit/sources/withsecure/test_security_events.py"),
+    ),
+    Mutation(
         "sweep off",
         "collector/app/reading.py",
         '                group.create_task(supervise("sweep", poller.run_sweep, self._clock), name="sweep")\n',

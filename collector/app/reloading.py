@@ -136,17 +136,21 @@ def _sources(engine: Engine, config: Config) -> _Changes[tuple[str, str]]:
 
 def _sinks(engine: Engine, config: Config, *, everything: bool) -> _Changes[str]:
     before, after = engine.config.sinks, config.sinks
-    # Routes by tenant see through the names that organizations are mapped to.
-    everything = everything or _mapped(config) != _mapped(engine.config)
+    remapped = _mapped(config) != _mapped(engine.config)
+
+    def must_restart(name: str) -> bool:
+        # Routes by tenant see through the names that organizations are mapped to.
+        return everything or after[name] != before[name] or (remapped and bool(after[name].route.tenants))
+
     return _Changes(
         gone=[name for name in before if name not in after],
-        changed=[name for name in after if name in before and (everything or after[name] != before[name])],
+        changed=[name for name in after if name in before and must_restart(name)],
         new=[name for name in after if name not in before],
     )
 
 
 def _mapped(config: Config) -> dict[str, frozenset[str]]:
-    return {name: tenant.names for name, tenant in config.tenants.items()}
+    return {name: tenant.names for name, tenant in config.tenants.items() if tenant.names}
 
 
 def _told(kind: str, changes: _Changes[K], name: Callable[[K], str]) -> list[str]:

@@ -1,0 +1,489 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from collector.app import reloading
+from collector.errors import CollectorError, ConfigError, SinkDenied, SinkUnavailable, StoreFull
+from collector.metrics import METRICS
+from collector.model import Checkpoint, Lane, Page, StreamId
+from collector.sinks.base import Batch, Receipt
+from collector.store import Cursor, Position
+from collector.testing import make_record
+from collector.testing.clock import START
+from tests.unit.app.world import ACME, Running, World, field, ids, stand_in
+
+BETA = {"sources": [{"type": "memory", "feeds": ["alerts"]}]}
+
+
+def metric(name: str, **labels: str) -> float | None:
+    return METRICS.registry.get_sample_value(f"edr_collector_{name}", labels)
+
+
+async def cursors(running: Running) -> dict[str, Cursor]:
+    return {cursor.sink: cursor for cursor in await running.engine.store.cursors()}
+
+
+async def test_reload_of_the_same_changes_nothing(world: World) -> None:
+    async with world.running() as running:
+        await running.settled()
+        assert await running.reload() == []
+        await running.quiet()
+
+    assert len(world.vendor().contexts) == 1
+    assert len(world.sink().states) == 1
+
+
+async def test_only_what_changed_is_restarted(world: World) -> None:
+    world.tenants["beta"] = dict(BETA)
+    world.sinks["second"] = {"type": "memory"}
+    async with world.running() as running:
+        await running.settled()
+        world.tenants["beta"] = {"sources": [{"type": "memory", "feeds": ["alerts"], "poll_interval": "30s"}]}
+        world.sinks["second"]["note"] = "changed"
+        changed = await running.reload()
+        await running.settled()
+
+        assert changed == ["~ source beta/memory", "~ sink second"]
+        assert [len(world.vendor(name).contexts) for name in ("acme", "beta")] == [1, 2]
+        assert [len(world.sink(name).states) for name in ("archive", "second")] == [1, 2]
+        assert world.vendor("beta").open == 1
+
+
+async def test_what_is_new_runs_and_what_is_gone_stops(world: World) -> None:
+    world.tenants["beta"] = dict(BETA)
+    world.sinks["second"] = {"type": "memory"}
+    async with world.running() as running:
+        await running.settled()
+        del world.tenants["beta"], world.sinks["second"]
+        world.tenants["gamma"] = dict(BETA)
+        world.sinks["third"] = {"type": "memory"}
+        changed = await running.reload()
+        world.vendor("gamma").add(7)
+        await running.delivered(1, "third")
+
+        assert sorted(changed) == ["+ sink third", "+ source gamma/memory", "- sink second", "- source beta/memory"]
+        assert world.vendor("beta").open == 0
+        assert set(await cursors(running)) == {"archive", "third"}
+        feed = {"source": "memory", "feed": "alerts"}
+        assert metric("feed_paused", tenant="beta", **feed) is None
+        assert metric("feed_paused", tenant="gamma", **feed) == 0
+        assert metric("sink_held", sink="second") is None
+        assert StreamId("beta", "memory", "alerts") not in running.engine.reading.feeds
+
+
+async def test_secret_that_changed_restarts_its_source_without_doubles(world: World) -> None:
+    world.vendor().add(*range(7))
+    async with world.running() as running:
+        await running.delivered(7)
+        world.tenants["acme"]["sources"][0]["client_secret"] = "another"
+        assert await running.reload() == ["~ source acme/memory"]
+        world.vendor().add(7)
+        await running.delivered(8)
+
+    assert ids(world.sink().lines) == list(range(8))
+
+
+async def test_labels_and_organizations_change_on_what_is_fetched_next(world: World) -> None:
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.delivered(1)
+        world.tenants["acme"]["labels"] = {"customer": "Acme"}
+        world.tenants["acme"]["organizations"] = {"org-1": "acme-fi"}
+        await running.reload()
+        world.vendor().add(2, raw=b'{"org":"org-1"}')
+        await running.delivered(2)
+
+    assert field(world.sink().lines, "labels") == [{}, {"customer": "Acme"}]
+    assert field(world.sink().lines, "tenant") == ["acme", "acme-fi"]
+
+
+async def test_new_tenants_events_bear_its_labels_from_the_first_one_on(world: World) -> None:
+    async with world.running() as running:
+        await running.settled()
+        world.tenants["beta"] = {**BETA, "labels": {"customer": "Beta"}}
+        world.vendor("beta").add(1)
+        await running.reload()
+        await running.delivered(1)
+
+    assert field(world.sink().lines, "labels") == [{"customer": "Beta"}]
+
+
+async def test_route_by_a_mapped_tenant_follows_the_mapping(world: World) -> None:
+    world.tenants["acme"]["organizations"] = {"org-1": "acme-fi"}
+    world.sinks["fi"] = {"type": "memory", "route": {"tenants": ["acme-fi"]}}
+    async with world.running() as running:
+        await running.settled()
+        world.tenants["acme"]["organizations"] = {"org-2": "acme-se", "org-1": "acme-fi"}
+        changed = await running.reload()
+        world.vendor().add(1, raw=b'{"org":"org-1"}')
+        await running.delivered(1, "fi")
+
+    assert changed == ["~ sink fi"]
+
+
+async def test_restarted_sink_goes_on_from_its_cursor_with_what_it_knows(world: World) -> None:
+    world.vendor().add(*range(7))
+    async with world.running() as running:
+        await running.delivered(7)
+        await running.settled()
+        world.sinks["archive"]["note"] = "changed"
+        await running.reload()
+        world.vendor().add(7)
+        await running.delivered(8)
+
+    assert ids(world.sink().lines) == list(range(8))
+    assert world.sink().states[1] is not None
+
+
+async def test_sink_restarted_in_the_middle_of_a_batch_settles_it_first(world: World) -> None:
+    gate = asyncio.Event()
+    deliver = world.sink().deliver
+    sending = asyncio.Event()
+
+    async def slow(batch: Batch) -> Receipt:
+        sending.set()
+        await gate.wait()
+        return await deliver(batch)
+
+    stand_in(world.sink(), "deliver", slow)
+    world.vendor().add(1, 2)
+    async with world.running() as running:
+        await sending.wait()
+        world.sinks["archive"]["note"] = "changed"
+        world.write()
+        task = asyncio.create_task(running.operations.reload())
+        await running.quiet()
+        gate.set()
+        await running.until(task.done, passing=0.1)
+        await running.settled()
+
+    assert ids(world.sink().lines) == [1, 2]
+
+
+async def test_sink_that_hangs_is_restarted_all_the_same(world: World) -> None:
+    deliver, hang = world.sink().deliver, True
+
+    async def hanging(batch: Batch) -> Receipt:
+        if hang:
+            await asyncio.Event().wait()
+        return await deliver(batch)
+
+    stand_in(world.sink(), "deliver", hanging)
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.until(lambda: running.engine.log.end.seq > 1)
+        world.sinks["archive"]["note"] = "changed"
+        hang = False
+        world.write()
+        task = asyncio.create_task(running.operations.reload())
+        await running.until(task.done, passing=0.5)
+        await running.delivered(1)
+
+
+async def test_log_keeps_what_a_sink_has_not_got_while_it_is_replaced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the end of the old loop and the begin of the new one nobody else remembers the backlog."""
+    world.sink().script = [*[SinkUnavailable("down")] * 10_000]
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.until(lambda: world.sink().batches)
+        prepare = running.engine.store.prepare_cursors
+
+        async def looked_at_meanwhile(*args: Any) -> list[Cursor]:
+            page = Page([make_record(9)], Checkpoint(START), more=False, fetched_at=START)
+            await running.engine.store.commit_page(ACME, Lane.TIP, page)
+            claims = running.engine.delivering.claims()
+            assert [claim.delivery.holds for claim in claims] == [Position(1)]
+            return await prepare(*args)
+
+        stand_in(running.engine.store, "prepare_cursors", looked_at_meanwhile)
+        world.sinks["archive"]["note"] = "changed"
+        await running.reload()
+        world.sink().script.clear()
+        await running.delivered(2)
+
+    assert sorted(ids(world.sink().lines)) == [1, 9]
+
+
+async def test_held_sink_is_tried_again_by_a_reload(world: World) -> None:
+    world.sink().script = [SinkDenied("index missing")]
+    world.sink().down = SinkDenied("index missing")
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.until(lambda: world.sink().batches)
+        await running.quiet()
+        status = running.engine.delivering.deliveries["archive"].status
+        assert status.state == "held"
+        assert await running.reload() == []
+        await running.delivered(1)
+
+
+async def test_rate_limit_that_changed_gives_all_who_share_it_a_new_budget(world: World) -> None:
+    world.tenants["beta"] = dict(BETA)
+    world.tenants["gamma"] = {"sources": [{"type": "memory", "feeds": ["alerts"], "host": "elsewhere"}]}
+    async with world.running() as running:
+        await running.until(lambda: all(world.vendor(name).fetched for name in ("acme", "beta", "gamma")))
+        world.tenants["acme"]["sources"][0]["rate_limit"] = {"requests": 10, "per": "60s"}
+        changed = await running.reload()
+        await running.until(lambda: world.vendor("beta").open)
+
+        assert changed == ["~ source acme/memory", "~ source beta/memory"]
+        budgets = [world.vendor(name).contexts[-1].budget for name in ("acme", "beta", "gamma")]
+        assert budgets[0] is budgets[1]
+        assert budgets[0] is not world.vendor("acme").contexts[0].budget
+        assert budgets[2] is world.vendor("gamma").contexts[0].budget
+        assert len(running.engine.reading._budgets) == 2
+
+
+# -- refused -------------------------------------------------------------------------------------------
+
+
+async def refused(running: Running) -> list[str]:
+    """What a reload of the world's configuration complains of; nothing may have changed."""
+    config = running.engine.config
+    running.world.write()
+    task = asyncio.create_task(running.operations.reload())
+    await running.until(task.done, passing=0.1)
+    error = task.exception()
+    assert isinstance(error, ConfigError)
+    assert running.engine.config is config
+    return error.problems
+
+
+async def test_bad_file_changes_nothing(world: World) -> None:
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.delivered(1)
+        before = metric("config_reloads_total", outcome="refused") or 0.0
+        world.sinks["second"] = {"type": "memory"}
+        world.sinks["archive"]["no_such_key"] = 1
+        assert any("no_such_key" in problem for problem in await refused(running))
+        world.vendor().add(2)
+        await running.delivered(2)
+
+        assert metric("config_reloads_total", outcome="refused") == before + 1
+        assert list(running.engine.delivering.deliveries) == ["archive"]
+    assert len(world.sink().states) == 1
+
+
+async def test_hanging_up_with_a_bad_file_is_survived_and_with_a_good_one_followed(world: World) -> None:
+    async with world.running() as running:
+        await running.settled()
+        world.path.write_text("tenants: [")
+        with structlog.testing.capture_logs() as logs:
+            running.hang_up()
+            await running.until(lambda: any("refused" in line["event"] for line in logs))
+        world.sinks["second"] = {"type": "memory"}
+        world.write()
+        running.hang_up()
+        await running.until(lambda: "second" in running.engine.delivering.deliveries, passing=0.1)
+
+
+async def test_what_takes_a_restart_is_said_and_changes_nothing(world: World) -> None:
+    async with world.running() as running:
+        world.top["state"] = {"max_size": "20GiB"}
+        assert await refused(running) == [f"{world.path}: state changed: that takes a restart"]
+
+
+async def test_required_sink_with_a_backlog_is_not_taken_away(world: World) -> None:
+    world.sink().opening = SinkUnavailable("down")
+    world.vendor().add(*range(3))
+    async with world.running() as running:
+        await running.until(lambda: running.engine.log.end.seq == 2)
+        world.sinks = {"other": {"type": "memory"}}
+        problems = await refused(running)
+        assert len(problems) == 1
+        assert "sinks.archive is gone, but 3 events wait for it" in problems[0]
+        assert "archive" in running.engine.delivering.deliveries
+        world.sinks["other"]["renamed_from"] = "archive"
+        assert await running.reload() == ["- sink archive", "+ sink other"]
+        await running.delivered(3, "other")
+        assert set(await cursors(running)) == {"other"}
+
+
+async def test_sink_that_is_not_required_may_go_with_its_backlog(world: World) -> None:
+    world.sinks["second"] = {"type": "memory", "required": False}
+    world.sink("second").opening = SinkUnavailable("down")
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.delivered(1)
+        del world.sinks["second"]
+        assert await running.reload() == ["- sink second"]
+        assert set(await cursors(running)) == {"archive"}
+
+
+async def test_events_that_the_sinks_route_does_not_take_are_no_backlog_of_it(world: World) -> None:
+    world.tenants["beta"] = dict(BETA)
+    world.sinks["betas"] = {"type": "memory", "route": {"tenants": ["beta"]}}
+    async with world.running() as running:
+        await running.settled()
+        world.vendor().add(1)
+        await running.delivered(1)
+        del world.sinks["betas"]
+        assert await running.reload() == ["- sink betas"]
+
+
+async def test_new_source_that_could_not_read_what_bears_its_name_is_refused(world: World) -> None:
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.delivered(1)
+        world.tenants["acme"]["sources"][0] = {"type": "other", "name": "memory", "feeds": ["alerts"]}
+        assert "is of type memory in the state, not other" in (await refused(running))[0]
+        world.vendor().add(2)
+        await running.delivered(2)
+
+
+# -- names -----------------------------------------------------------------------------------------------
+
+
+async def test_renamed_tenant_keeps_its_ids_and_position_and_its_backlog_is_delivered_once(world: World) -> None:
+    """Pages in memory and a batch under way bear the old name, under which nothing could be settled any more."""
+    world.sinks["down"] = {"type": "memory"}
+    world.sink("down").script = [*[SinkUnavailable("down")] * 10_000]
+    world.vendor().add(*range(4))
+    async with world.running() as running:
+        await running.delivered(4)
+        world.tenants = {"acme-oy": {"renamed_from": "acme", **world.tenants["acme"]}}
+        world.vendor("acme-oy").add(*range(5))
+        changed = await running.reload()
+        world.sink("down").script.clear()
+        await running.delivered(5)
+        await running.delivered(5, "down")
+        await running.settled()
+
+        assert changed == ["- source acme/memory", "+ source acme-oy/memory", "~ sink archive", "~ sink down"]
+        assert ids(world.sink().lines) == [0, 1, 2, 3, 4]
+        assert ids(world.sink("down").lines) == [0, 1, 2, 3, 4]
+        assert set(field(world.sink("down").lines, "tenant")) == {"acme-oy"}
+        checkpoints = await running.engine.store.checkpoints()
+        assert {stream.tenant for stream, *_ in checkpoints} == {"acme-oy"}
+
+
+async def test_renamed_sink_keeps_its_position(world: World) -> None:
+    world.vendor().add(*range(4))
+    async with world.running() as running:
+        await running.delivered(4)
+        world.sinks = {"siem": {"type": "memory", "renamed_from": "archive"}}
+        await running.reload()
+        world.vendor().add(4)
+        await running.delivered(1, "siem")
+
+    assert ids(world.sink("siem").lines) == [4]
+    assert metric("sink_held", sink="archive") is None
+
+
+# -- at the wrong moment ---------------------------------------------------------------------------------
+
+
+async def test_two_reloads_at_once_follow_one_another(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, most = 0, 0
+    apply = reloading._apply
+
+    async def counted(*args: Any) -> list[str]:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0.005)
+        changed = await apply(*args)
+        inside -= 1
+        return changed
+
+    monkeypatch.setattr(reloading, "_apply", counted)
+    async with world.running() as running:
+        await running.settled()
+        world.sinks["second"] = {"type": "memory"}
+        world.write()
+        tasks = [asyncio.create_task(running.operations.reload()) for _ in range(3)]
+        await running.until(lambda: all(task.done() for task in tasks), passing=0.1)
+
+        assert most == 1
+        assert [task.result()["changed"] for task in tasks] == [["+ sink second"], [], []]
+
+
+async def test_reload_while_stopping_is_refused(world: World) -> None:
+    async with world.running() as running:
+        await running.settled()
+        running.engine.stopping = True
+        with pytest.raises(CollectorError, match="is stopping"):
+            await running.operations.reload()
+
+
+async def test_stop_in_the_middle_of_a_reload_ends_everything(world: World) -> None:
+    async with world.running() as running:
+        await running.settled()
+        declare, declared = running.engine.store.add_stream, asyncio.Event()
+
+        async def slow(*args: Any) -> None:
+            declared.set()
+            await running.engine.clock.sleep(1.0)
+            await declare(*args)
+
+        stand_in(running.engine.store, "add_stream", slow)
+        world.tenants["beta"] = dict(BETA)
+        world.write()
+        task = asyncio.create_task(running.operations.reload())
+        await declared.wait()
+        await running.stop()
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert world.vendor("beta").open == 0
+
+
+async def test_full_volume_in_the_middle_of_a_reload_is_waited_for(world: World) -> None:
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.delivered(1)
+        prepare, refusals = running.engine.store.prepare_cursors, 2
+
+        async def refuse(*args: Any) -> list[Cursor]:
+            nonlocal refusals
+            refusals -= 1
+            if refusals >= 0:
+                raise StoreFull("no room")
+            return await prepare(*args)
+
+        stand_in(running.engine.store, "prepare_cursors", refuse)
+        world.sinks["archive"]["note"] = "changed"
+        assert await running.reload() == ["~ sink archive"]
+        world.vendor().add(2)
+        await running.delivered(2)
+
+
+async def test_reload_that_broke_off_can_be_repeated(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.delivered(1)
+        start, failures = running.engine.reading.start, 1
+
+        async def broken(*args: Any) -> None:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise ZeroDivisionError
+            await start(*args)
+
+        monkeypatch.setattr(running.engine.reading, "start", broken)
+        world.sinks["archive"]["note"] = "changed"
+        world.sinks["second"] = {"type": "memory"}
+        world.tenants["acme"]["sources"][0]["poll_interval"] = "30s"
+        world.write()
+        task = asyncio.create_task(running.operations.reload())
+        await running.until(task.done, passing=0.5)
+        assert isinstance(task.exception(), ZeroDivisionError)
+
+        await running.reload()
+        world.vendor().add(2)
+        await running.delivered(2)
+        await running.settled()
+
+        assert ids(world.sink().lines) == [1, 2]
+        assert ids(world.sink("second").lines) == [2]
+        assert len([task for task in asyncio.all_tasks() if task.get_name() == "sink second"]) == 1
+        assert timedelta(seconds=30) == running.engine.config.tenants["acme"].sources[0].poll_interval

@@ -44,7 +44,7 @@ lint: $(VENV)/.dev ## Check style, format, types, layers and the installed depen
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { echo "not formatted; run: make format" >&2; exit 1; }
 	@$(BIN)/mypy --no-error-summary
-	@out=$$($(BIN)/lint-imports --no-timings --no-cache 2>&1) || { echo "$$out"; exit 1; }
+	@out=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$out"; exit 1; }
 	@$(PIP) check
 	@echo "lint: ok"
 

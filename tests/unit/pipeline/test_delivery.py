@@ -133,6 +133,16 @@ async def test_sink_is_opened_with_what_was_stored_last_even_when_it_cannot_be_o
     assert sink.states == [b"1", b"1"]
 
 
+async def test_sink_is_opened_again_with_what_its_last_receipt_said(bench: Workbench) -> None:
+    sink = Counting(BatchLimits(max_events=1))
+    sink.script = [lambda _: Receipt(state=b"after the first"), SinkUnavailable("x")]
+    await bench.append(2)
+    bench.run((await bench.delivery(sink)).run())
+    await bench.settled(Position(2))
+
+    assert sink.states == [None, b"after the first"]
+
+
 async def test_rejected_events_become_dead_letters_and_the_others_are_delivered(bench: Workbench) -> None:
     sink = Counting()
     sink.script = [reject(1, reason="bad \ud800 field")]
@@ -579,6 +589,23 @@ async def test_passing_over_moves_no_cursor_of_a_sink_that_has_something_to_deli
     sink = Counting()
     await bench.append(2)
     delivery = await bench.delivery(sink)
+
+    await delivery.pass_over()
+
+    assert await bench.position() == Position(1)
+
+
+async def test_passing_over_leaves_a_sink_alone_that_is_at_work(bench: Workbench, slow_clock: FakeClock) -> None:
+    bench.clock = slow_clock
+    sink = Counting()
+    sink.script = [SinkUnavailable("down")]
+    delivery = await bench.delivery(sink, route=only(BETA))
+    bench.run(delivery.run())
+    await until(lambda: delivery._resting)
+    await bench.append(1)
+    await bench.append(1, BETA)
+    await until(lambda: delivery.status.errors)
+    assert delivery.holds == Position(2)
 
     await delivery.pass_over()
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
+from collector.liveness import LivenessClock
 from collector.pipeline.pausing import pause
 from collector.testing import FakeClock
 
@@ -32,6 +34,19 @@ async def test_pause_does_not_begin_when_it_is_woken_already(slow_clock: FakeClo
     await pause(slow_clock, 10, woken)
 
     assert slow_clock.slept == []
+
+
+async def test_pause_that_does_not_begin_is_a_turn_all_the_same(slow_clock: FakeClock) -> None:
+    clock, woken, stuck = LivenessClock(slow_clock), asyncio.Event(), []
+    woken.set()
+    with clock.watching("janitor"), suppress(ZeroDivisionError):
+        for _ in range(3):
+            await pause(clock, 1.0, woken)
+            await slow_clock.advance(600.0)
+            stuck += clock.stuck()
+        raise ZeroDivisionError
+
+    assert stuck == []
 
 
 async def test_cancelled_pause_leaves_no_sleeper(slow_clock: FakeClock) -> None:

@@ -281,10 +281,8 @@ async def test_batch_of_unwritable_events_alone_moves_the_cursor(bench: Workbenc
 async def test_full_volume_during_settle_sends_nothing_twice_and_nothing_more(bench: Workbench) -> None:
     sink = Counting()
     await bench.append(3)
-    delivery = await bench.delivery(sink)
-    volume = FullStore(bench.store)
-    volume.full.add("settle")
-    delivery._store = volume  # type: ignore[assignment]  # stands in for it
+    volume = FullStore(bench.store, "settle")
+    delivery = await bench.delivery(sink, volume=volume)
     bench.run(delivery.run())
     await until(lambda: len(volume.refused) >= 5)
     await bench.append(2)
@@ -307,10 +305,8 @@ async def test_full_volume_while_storing_the_intent_delivers_nothing(bench: Work
 
     sink = Careful()
     await bench.append(1)
-    delivery = await bench.delivery(sink)
-    volume = FullStore(bench.store)
-    volume.full.add("store_state")
-    delivery._store = volume  # type: ignore[assignment]
+    volume = FullStore(bench.store, "store_state")
+    delivery = await bench.delivery(sink, volume=volume)
     bench.run(delivery.run())
     await until(lambda: len(volume.refused) >= 3)
 
@@ -614,13 +610,12 @@ async def test_passing_over_leaves_a_sink_alone_that_is_at_work(bench: Workbench
 
 async def test_passing_over_on_a_full_volume_harms_nobody(bench: Workbench) -> None:
     sink = Counting()
-    delivery = await bench.delivery(sink, route=only(BETA))
+    volume = FullStore(bench.store)
+    delivery = await bench.delivery(sink, route=only(BETA), volume=volume)
     bench.run(delivery.run())
     await until(lambda: delivery._resting)
     await bench.append(1)
-    volume = FullStore(bench.store)
     volume.full.add("settle")
-    delivery._store = volume  # type: ignore[assignment]
 
     await delivery.pass_over()
 
@@ -821,10 +816,8 @@ async def test_crash_between_delivering_and_settling_a_dead_letter_leaves_it_to_
 
     sink = Crashing()
     numbers = await with_letters(bench, sink)
-    volume = FullStore(bench.store)
-    volume.full.add("settle")
-    delivery = await bench.delivery(sink)
-    delivery._store = volume  # type: ignore[assignment]
+    volume = FullStore(bench.store, "settle")
+    delivery = await bench.delivery(sink, volume=volume)
     delivery.retry(numbers)
     task = bench.run(delivery.run())
     await until(lambda: volume.refused)
@@ -919,10 +912,8 @@ async def test_full_volume_outside_of_settling_is_waited_for(bench: Workbench) -
     sink = Counting()
     numbers = await with_letters(bench, sink)
     sink.script = [reject(0)]
-    delivery = await bench.delivery(sink)
-    volume = FullStore(bench.store)
-    volume.full.add("note_attempt")
-    delivery._retries._store = volume  # type: ignore[assignment]
+    volume = FullStore(bench.store, "note_attempt")
+    delivery = await bench.delivery(sink, volume=volume)
     delivery.retry(numbers)
     bench.run(delivery.run())
     await until(lambda: volume.refused)

@@ -80,9 +80,9 @@ def only(*streams: StreamId) -> Route:
 class FullStore:
     """A store on a volume that is full for as long as a test says; counts what it refused."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *verbs: str) -> None:
         self._store = store
-        self.full: set[str] = set()
+        self.full = set(verbs)
         self.refused: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -133,16 +133,19 @@ class Workbench:
         await self.store.commit_page(stream, Lane.TIP, Page(records, Checkpoint(at), more=False, fetched_at=at))
 
     async def delivery(
-        self, sink: RecordingSink, name: str = "archive", route: Route | None = None, *, required: bool = True
+        self,
+        sink: RecordingSink,
+        name: str = "archive",
+        route: Route | None = None,
+        *,
+        required: bool = True,
+        volume: FullStore | None = None,
     ) -> Delivery:
         """A delivery loop that is not yet run, with its cursor at the beginning unless the store knows better."""
         cursor = await self.cursor(name)
-        return self.made(sink, cursor, route or Route(), required=required)
-
-    def made(self, sink: RecordingSink, cursor: Cursor, route: Route, *, required: bool = True) -> Delivery:
-        receiver = Receiver(cursor.sink, recording_plugin(sink), RecordingConfig(), route.stage, required)
-        status = SinkStatus(cursor.sink, cursor.destination)
-        return Delivery(receiver, cursor, self.store, self.log, self.events, self.clock, status)
+        receiver = Receiver(name, recording_plugin(sink), RecordingConfig(), (route or Route()).stage, required)
+        store: Any = volume or self.store  # the one stands in for the other
+        return Delivery(receiver, cursor, store, self.log, self.events, self.clock, SinkStatus(name, ""))
 
     async def cursor(self, name: str = "archive") -> Cursor:
         cursors = await self.store.prepare_cursors({name: "earliest"}, {})

@@ -8,7 +8,7 @@ what a receiver refuses for its content becomes a dead letter in the transaction
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,9 +19,9 @@ import structlog
 from collector.backoff import Backoff
 from collector.clock import Clock
 from collector.errors import SinkDenied, SinkUnavailable, StoreFull
-from collector.metrics import METRICS
 from collector.model import StreamId
 from collector.pipeline.batching import Batcher, Plan, refused
+from collector.pipeline.bookkeeping import Bookkeeping
 from collector.pipeline.events import Events
 from collector.pipeline.log import Log
 from collector.pipeline.pausing import pause
@@ -33,7 +33,7 @@ from collector.pipeline.shipment import Shipment
 from collector.pipeline.sink_report import SinkReport
 from collector.pipeline.status import SinkStatus
 from collector.sinks.base import Batch, Receipt, Sink
-from collector.store import Cursor, DeadLetter, NewDeadLetter, Position, Store
+from collector.store import Cursor, DeadLetter, Position, Store
 
 log = structlog.get_logger()
 
@@ -66,7 +66,6 @@ class Delivery:
         self.settled = cursor.position
         self.status = status
         self._destination = cursor.destination
-        self._state = cursor.state
         self._store = store
         self._reader = log_.reader(receiver.stage.takes_stream)
         self._events = events
@@ -85,6 +84,7 @@ class Delivery:
         self._failures = Backoff(_BASE, _CAP)
         self._held_waits = Backoff(_HELD_BASE, _HELD_CAP)
         self._report = SinkReport(status, clock)
+        self._books = Bookkeeping(receiver.name, cursor, store, clock, self._report)
         self._log = log.bind(sink=receiver.name)
 
     # -- what others ask of it --------------------------------------------------------------
@@ -185,7 +185,7 @@ class Delivery:
         await pause(self._clock, min(seconds, _MOST_WAIT), self._asked)
 
     async def _session(self) -> None:
-        async with self.receiver.opened(self._clock, self._state) as sink:
+        async with self.receiver.opened(self._clock, self._books.state) as sink:
             if self._held is not None:
                 await self._probe(sink)
             while not self._stopping:
@@ -230,7 +230,7 @@ class Delivery:
         """Deliver behind what is not certain yet; settle what has become so."""
         now = self._clock.monotonic()
         if self._probation.look(now):
-            await self._send(sink, Batch(self._destination, (), ()))
+            await self._books.send(sink, Batch(self._destination, (), ()))
             certain = self._probation.due(now)
             if certain is not None:
                 self._failures.reset()
@@ -284,7 +284,7 @@ class Delivery:
         Returns whether anything was decided.
         """
         positions, part = shipment.part(most)
-        receipt = await self._send(sink, part)
+        receipt = await self._books.send(sink, part)
         self._refusals.judge(len(part), receipt, probing=probing)
         shipment.note(positions, receipt)
         await self._settle(shipment.plan, shipment.first_waiting, shipment.refused, receipt)
@@ -326,60 +326,18 @@ class Delivery:
     async def _store_settlement(self, settlement: Settlement) -> None:
         """Settle what is certain."""
         position, letters, resolved = settlement.position, settlement.letters, settlement.resolved
-        await self._store_settle(position, settlement.state, letters, settlement.delivered, resolved)
+        await self._books.settle(position, settlement.state, letters, settlement.delivered, resolved)
         self.position = self.settled = position
         self._report.settled(settlement.accepted, len(letters))
         for _ in resolved:
             self._report.resolved()
-
-    async def _store_settle(
-        self,
-        position: Position,
-        state: bytes | None,
-        letters: Sequence[NewDeadLetter],
-        delivered: Mapping[StreamId, tuple[int, int]],
-        resolved: Sequence[int] = (),
-    ) -> None:
-        """Settle; try for as long as the volume is full."""
-        waits = Backoff(_BASE, _FULL_CAP)
-        while True:
-            try:
-                await self._store.settle(
-                    self.receiver.name,
-                    self._destination,
-                    position,
-                    state=state,
-                    dead_letters=letters,
-                    delivered=delivered,
-                    resolved=resolved,
-                )
-            except StoreFull as exc:
-                # What was accepted must not be sent again: no delivery until this is stored.
-                self._report.failure(exc, "backing_off")
-                await self._clock.sleep(waits.next())
-            else:
-                self._state = self._state if state is None else state
-                return
-
-    async def _send(self, sink: Sink, batch: Batch) -> Receipt:
-        """Store the sink's intent, then deliver."""
-        async with deadline():
-            intent = await sink.prepare(batch)
-        if intent is not None:
-            await self._store.store_state(self.receiver.name, self._destination, intent)
-            self._state = intent
-        began = self._clock.monotonic()
-        async with deadline():
-            receipt = await sink.deliver(batch)
-        METRICS.sink_deliver_seconds.labels(sink=self.receiver.name).observe(self._clock.monotonic() - began)
-        return receipt
 
     # -- dead letters, skipping -------------------------------------------------------------
 
     async def _retry_if_asked(self, sink: Sink) -> None:
         if not self._retries:
             return
-        put_off = await self._retries.some(partial(self._send, sink), self._resolve, self._destination)
+        put_off = await self._retries.some(partial(self._books.send, sink), self._resolve, self._destination)
         if put_off is not None:
             await self._pause(max(_LEAST_WAIT, put_off.retry_after or _BASE))
 
@@ -390,7 +348,7 @@ class Delivery:
             settlement = Settlement(end, receipt.state, (), delivered, 0, [letter.id])
             self._probation.add(settlement, self._clock.monotonic() + receipt.certain_after)
             return
-        await self._store_settle(self.settled, receipt.state, [], delivered, resolved=[letter.id])
+        await self._books.settle(self.settled, receipt.state, (), delivered, resolved=[letter.id])
         self._report.resolved()
 
     async def _skip_if_asked(self) -> None:
@@ -405,6 +363,6 @@ class Delivery:
         )
         self._shipment = None
         self._probation.clear()
-        await self._store_settle(target, None, [], {})
+        await self._books.settle(target)
         self.position = self.settled = target
         self._report.skipped(skipped)

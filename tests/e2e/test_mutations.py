@@ -48,7 +48,7 @@ MUTATIONS = (
         "cursor before write",
         "collector/pipeline/delivery.py",
         "        waiting = list(range(len(plan.batch)))\n",
-        "        waiting = list(range(len(plan.batch)))\n        await self._store_settle(plan.end, None, [], {})\n",
+        "        waiting = list(range(len(plan.batch)))\n        await self._books.settle(plan.end)\n",
         (f"{_KILLS}[write.after]", f"{_KILLS}[format.after]"),
     ),
     Mutation(

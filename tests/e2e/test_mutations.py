@@ -53,9 +53,9 @@ MUTATIONS = (
     ),
     Mutation(
         "no cut of the torn tail",
-        "collector/sinks/file/recovery.py",
-        "        cut(fd, extent.size + len(whole))\n",
-        "        whole = content\n",
+        "collector/sinks/file/writer.py",
+        "            os.ftruncate(part.fd, part.size + part.kept)\n",
+        "            pass\n",
         ("tests/unit/sinks/test_file_crashes.py",),
     ),
     Mutation(

@@ -53,10 +53,17 @@ MUTATIONS = (
     ),
     Mutation(
         "no cut of the torn tail",
+        "collector/sinks/file/recovery.py",
+        "        cut(fd, extent.size + len(whole))\n",
+        "        pass\n",
+        ("tests/unit/sinks/test_file_recovery.py",),
+    ),
+    Mutation(
+        "no cut of lines that differ",
         "collector/sinks/file/writer.py",
         "            os.ftruncate(part.fd, part.size + part.kept)\n",
         "            pass\n",
-        ("tests/unit/sinks/test_file_crashes.py",),
+        ("tests/unit/sinks/test_file.py",),
     ),
     Mutation(
         "exclusive start",

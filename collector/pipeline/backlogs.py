@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 _RESUME = 0.9
 _PACE_AT = 0.5
+_FOLLOWS_SECONDS = 2.0
 # Adding up a long backlog takes a while: so many sinks at a look, so long at most, those first that waited longest.
 _AT_ONCE = 20
 _SECONDS = 0.2
@@ -66,7 +67,7 @@ class Backlogs:
         self._looks = 0
         self._measured: dict[Key, int] = {}
         self._pausing: dict[Key, Mapping[StreamId, str]] = {}
-        self._positions: dict[Key, Position] = {}
+        self._moved: dict[Key, tuple[Position, float]] = {}
         self._pacing: dict[Key, Sequence[StreamId]] = {}
 
     @property
@@ -126,13 +127,20 @@ class Backlogs:
             self._pacing.pop(claim.key, None)
 
     def _pace(self, claim: Claim, size: int) -> None:
-        before, now = self._positions.get(claim.key), claim.delivery.position
-        self._positions[claim.key] = now
-        moves = before is not None and now > before
-        if moves and size > _PACE_AT * claim.max_backlog:
+        follows = self._follows(claim)
+        if follows and size > _PACE_AT * claim.max_backlog:
             self._pacing[claim.key] = claim.delivery.streams()
         else:
             self._pacing.pop(claim.key, None)
+
+    def _follows(self, claim: Claim) -> bool:
+        """Whether the sink moved lately; looks may follow one another faster than its batches."""
+        now, position = self._clock.monotonic(), claim.delivery.position
+        before, moved_at = self._moved.get(claim.key, (position, float("-inf")))
+        if position != before:
+            moved_at = now
+        self._moved[claim.key] = (position, moved_at)
+        return now - moved_at < _FOLLOWS_SECONDS
 
     def _pause_or_resume(self, claim: Claim, size: int) -> None:
         sink = claim.delivery.status.sink
@@ -160,6 +168,6 @@ class Backlogs:
         claim.delivery.skip(Position(high))
 
     def _forget_all_but(self, keys: set[Key]) -> None:
-        for known in (self._measured, self._pausing, self._positions, self._pacing):
+        for known in (self._measured, self._pausing, self._moved, self._pacing):
             for key in known.keys() - keys:
                 del known[key]

@@ -223,13 +223,14 @@ async def test_feeds_wait_a_moment_for_a_sink_that_follows_but_not_as_fast_as_th
     slow = sink(bench, takes=(ACME,))
     claims = [Claim(slow, True, int(1.5 * size))]
     paced = []
-    for position in (1, 2, 3, 3, 4, 15, 21):
+    for position, seconds in ((1, 1), (2, 1), (2, 0), (2, 1.9), (2, 0.1), (3, 1), (15, 1), (21, 1)):
         slow.position = Position(position)
         assert await backlogs.look(claims) == {}
         paced.append(backlogs.paced == {ACME})
+        await bench.clock.sleep(seconds)
 
-    # Not before it moves, not while it stands, not once it has less than half its limit.
-    assert paced == [False, True, True, False, True, False, False]
+    # Not before it moves, not when it has stood for two seconds, not once it has less than half its limit.
+    assert paced == [False, True, True, True, False, True, False, False]
 
 
 async def test_sink_that_is_no_longer_required_paces_nobody(bench: Workbench, backlogs: Backlogs) -> None:

@@ -46,11 +46,18 @@ class Budget:
         self._passed_over = dict.fromkeys(Lane, 0)
         self._wanted = asyncio.Event()
 
-    async def take(self, lane: Lane) -> None:
-        """Wait for the turn to send one request. Cancelling the wait costs nobody a turn."""
+    async def take(self, lane: Lane, *, again: bool = False) -> None:
+        """Wait for the turn to send one request. Cancelling the wait costs nobody a turn.
+
+        `again`: a turn just had went to a login; the next is had before those of the lane that came since, because a
+        token may be too old by the time a long queue is through.
+        """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue = self._queues[lane]
-        queue.append(turn)
+        if again:
+            queue.appendleft(turn)
+        else:
+            queue.append(turn)
         self._wanted.set()
         try:
             await turn

@@ -181,6 +181,27 @@ def test_within_a_lane_first_come_is_first_served() -> None:
     assert virtually(scenario) == list(range(40))
 
 
+def test_who_spent_a_turn_on_a_login_goes_before_the_rest_of_its_lane() -> None:
+    async def scenario() -> list[str]:
+        budget = Budget(300, 60.0, _LoopClock())
+        served: list[str] = []
+
+        async def taker(name: str, *, again: bool = False) -> None:
+            await budget.take(Lane.TIP, again=again)
+            served.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            for name in ("first", "second"):
+                group.create_task(taker(name))
+            group.create_task(taker("logged in", again=True))
+            runner = group.create_task(budget.run())
+            await asyncio.sleep(60)
+            runner.cancel()
+        return served
+
+    assert virtually(scenario) == ["logged in", "first", "second"]
+
+
 def test_cancelled_waiters_cost_nobody_a_turn_and_hold_up_nobody() -> None:
     async def scenario() -> tuple[int, int]:
         budget = Budget(10, 10.0, _LoopClock())

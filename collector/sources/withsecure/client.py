@@ -34,6 +34,7 @@ _FORM = "application/x-www-form-urlencoded"
 _REFRESH_BEFORE = 60.0
 _USUAL_LIFETIME, _LONGEST_LIFETIME = 1797.0, 86400.0
 _WAIT_WHEN_THROTTLED = 5.0
+_LOGINS_AT_ONCE = 2
 
 
 class WithSecureClient:
@@ -48,7 +49,7 @@ class WithSecureClient:
         self.vendor_clock = VendorClock(clock)
         self._may_ask_time = True
         self._token = ""
-        self._good_until = -math.inf
+        self._good_until = self._dead_from = -math.inf
         self._login = asyncio.Lock()
         self._attempts = 0
         self._failure: SourceError | None = None
@@ -56,7 +57,8 @@ class WithSecureClient:
     async def vendor_time(self, lane: Lane) -> VendorTime:
         """The vendor's clock now; costs a login where no answer told it yet."""
         if not self.vendor_clock.known and self._may_ask_time:
-            await self._logged_in(lane, refused=self._token)
+            await self._budget.take(lane)
+            await self._renew(refused=self._token)
             self._may_ask_time = False  # answers without `Date` exist: one login is enough to find out
         return self.vendor_clock.read()
 
@@ -80,14 +82,19 @@ class WithSecureClient:
         return await self._ask("GET", path, lane, None, anchored=False)
 
     async def _ask(self, method: str, path: str, lane: Lane, body: bytes | None, *, anchored: bool) -> Answer:
-        token = await self._logged_in(lane)
-        answer = await self._authorized(method, path, lane, body, token)
+        token = await self._token_in_turn(lane)
+        answer = await self._authorized(method, path, body, token)
         if answer.status == 401:
             # Expired or revoked in the middle of a run: one new login, the same request once more.
-            token = await self._logged_in(lane, refused=token)
-            answer = await self._authorized(method, path, lane, body, token)
-            if answer.status == 401 and self._token == token:
-                self._good_until = -math.inf
+            token = await self._token_in_turn(lane, refused=token)
+            dead_from = self._dead_from
+            answer = await self._authorized(method, path, body, token)
+            if answer.status == 401:
+                if self._token == token:
+                    self._good_until = -math.inf
+                if self._clock.monotonic() >= dead_from:  # this says nothing about the credentials
+                    words = read_complaint(answer, self._secrets())
+                    raise SourceUnavailable(f"{path}: the token grew too old on its way: {words}")
         if answer.status == 200:
             return answer
         complaint = read_complaint(answer, self._secrets())
@@ -95,52 +102,65 @@ class WithSecureClient:
             raise CheckpointExpired(f"{path}: the anchor is refused: {complaint}")
         raise self._error(path, answer, complaint)
 
-    async def _authorized(self, method: str, path: str, lane: Lane, body: bytes | None, token: str) -> Answer:
+    async def _token_in_turn(self, lane: Lane, refused: str | None = None) -> str:
+        """Take a turn for one request, and only then look at the token: the queue may be longer than a token lives.
+
+        A turn that finds no good token goes to the login, and another is taken for the request.
+        """
+        await self._budget.take(lane)
+        for _ in range(_LOGINS_AT_ONCE):
+            if self._is_good(refused):
+                break
+            await self._renew(refused)
+            refused = None  # a login may give the same token once more: another login would not help
+            await self._budget.take(lane, again=True)
+        return self._token
+
+    async def _authorized(self, method: str, path: str, body: bytes | None, token: str) -> Answer:
         headers = {"Authorization": f"Bearer {token}"}
         if body is not None:
             headers["Content-Type"] = _FORM
-        return await self._send(method, path, lane, headers, body)
+        return await self._send(method, path, headers, body)
 
-    async def _send(self, method: str, path: str, lane: Lane, headers: dict[str, str], body: bytes | None) -> Answer:
-        await self._budget.take(lane)
+    async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT, **headers}
         url = self._config.base_url.rstrip("/") + path
         answer = await self._http.request(method, url, headers=headers, body=body, egress=self._egress)
         self.vendor_clock.note(answer.date)
         return answer
 
-    async def _logged_in(self, lane: Lane, refused: str | None = None) -> str:
-        """A token that is good for a while; not `refused`, which the vendor has just turned down.
+    def _is_good(self, refused: str | None) -> bool:
+        return self._token != refused and self._clock.monotonic() < self._good_until
 
-        Those that wait while somebody logs in share the outcome, also a failure. If that somebody is cancelled, the
-        next of them logs in.
+    async def _renew(self, refused: str | None) -> None:
+        """Spend a turn on getting a token; not `refused`, which the vendor has just turned down.
+
+        Those that wait while somebody logs in share the outcome, also a failure: their turn is let go, as it would be
+        late. If that somebody is cancelled, the next of them logs in.
         """
-        if self._token != refused and self._clock.monotonic() < self._good_until:
-            return self._token
         seen = self._attempts
         async with self._login:
             if self._attempts != seen:
                 if self._failure is not None:
                     raise self._failure
                 if self._token != refused:
-                    return self._token
+                    return
             try:
-                await self._log_in(lane)
+                await self._log_in()
             except SourceError as exc:
                 self._failure = exc
                 self._attempts += 1
                 raise
             self._failure = None
             self._attempts += 1
-            return self._token
 
-    async def _log_in(self, lane: Lane) -> None:
+    async def _log_in(self) -> None:
         secret = self._config.client_secret.get_secret_value()
         basic = base64.b64encode(f"{self._config.client_id}:{secret}".encode()).decode()
         body = urlencode({"grant_type": "client_credentials", "scope": "connect.api.read"}).encode()
         path = "/as/token.oauth2"
         asked_at = self._clock.monotonic()
-        answer = await self._send("POST", path, lane, {"Authorization": f"Basic {basic}", "Content-Type": _FORM}, body)
+        answer = await self._send("POST", path, {"Authorization": f"Basic {basic}", "Content-Type": _FORM}, body)
         if answer.status != 200:
             complaint = read_complaint(answer, self._secrets())
             if answer.status == 400:
@@ -152,6 +172,7 @@ class WithSecureClient:
             raise SourceUnavailable(f"{path}: the answer holds no token {read_complaint(answer, self._secrets())}")
         lifetime = _lifetime(content.get("expires_in"))
         self._token = token
+        self._dead_from = asked_at + lifetime
         self._good_until = asked_at + lifetime - min(_REFRESH_BEFORE, lifetime / 2)
 
     def _error(self, path: str, answer: Answer, complaint: Complaint) -> SourceError:

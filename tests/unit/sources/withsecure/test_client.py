@@ -14,8 +14,8 @@ from collector.errors import (
     SourceProtocolError,
     SourceUnavailable,
 )
-from collector.model import Lane
-from tests.unit.sources.withsecure.vendor import CLIENT_ID, DATA, LOGIN, SECRET, Say, bench, error
+from collector.model import Lane, Page
+from tests.unit.sources.withsecure.vendor import CLIENT_ID, DATA, LOGIN, SECRET, Bench, Say, bench, error
 
 HTML = Say(502, b"<html><body>Bad gateway</body></html>", {"Content-Type": "text/html"})
 
@@ -108,6 +108,53 @@ async def test_a_second_401_means_denied_and_the_next_attempt_logs_in_anew() -> 
             await it.fetch()
         assert it.vendor.logins == 2
 
+        await it.fetch()
+
+    assert it.vendor.logins == 3
+
+
+async def through_the_queue(it: Bench, wait: float, lane: Lane = Lane.TIP) -> Page:
+    """Fetch while each turn takes so long to come; time stands still while requests are under way."""
+    it.budget.queue_seconds = wait
+    task = asyncio.create_task(it.fetch(lane=lane))
+    while not task.done():
+        if it.clock.sleepers:
+            await it.clock.advance(wait)
+        await asyncio.sleep(0.001)
+    return task.result()
+
+
+async def test_tokens_that_live_shorter_than_the_budgets_queue_still_read() -> None:
+    async with bench() as it:
+        it.vendor.expires_in, it.vendor.tokens_age = 20, True
+        for _ in range(3):
+            await through_the_queue(it, 30.0)
+
+    assert len(it.vendor.data) == 3
+    assert it.vendor.logins == 4  # one for the vendor's time
+
+
+async def test_a_login_that_gives_the_refused_token_again_is_not_repeated() -> None:
+    async with bench() as it:
+        await it.fetch()
+        same = Say(body=b'{"access_token":"opaque/token+1","expires_in":1797}', transaction=None)
+        it.vendor.says.append(error(401))
+        it.vendor.login_says.append(same)
+        await it.fetch()
+
+    assert sum(asked.path == LOGIN for asked in it.vendor.asked) == 2
+
+
+async def test_a_second_401_on_a_token_grown_too_old_is_no_denial() -> None:
+    async with bench() as it:
+
+        def late() -> Say:
+            it.clock._move(1800.0)
+            return error(401)
+
+        it.vendor.says.extend([late, late])
+        with pytest.raises(SourceUnavailable, match=r"too old on its way: status 401"):
+            await it.fetch()
         await it.fetch()
 
     assert it.vendor.logins == 3

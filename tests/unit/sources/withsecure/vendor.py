@@ -76,6 +76,8 @@ class Vendor:
         self.login_gate = asyncio.Event()
         self.login_gate.set()
         self.logins = 0
+        self.logged_in_at = 0.0
+        self.tokens_age = False
         self.revoked: set[str] = set()
         self._events: list[Event] = []
 
@@ -107,6 +109,8 @@ class Vendor:
         said = self.says.popleft() if self.says and request.path == DATA else None
         if said is not None:
             return self._respond(said if isinstance(said, Say) else said())
+        if self.tokens_age and self.clock.monotonic() - self.logged_in_at > self.expires_in:
+            return self._respond(error(401, "Expired"))
         if token in self.revoked or token != f"opaque/token+{self.logins}":
             return self._respond(error(401, "Unauthorized"))
         if request.path == WHOAMI:
@@ -119,6 +123,7 @@ class Vendor:
         if said is not None:
             return said
         self.logins += 1
+        self.logged_in_at = self.clock.monotonic()
         token = {"access_token": f"opaque/token+{self.logins}", "token_type": "Bearer", "expires_in": self.expires_in}
         return Say(body=json.dumps(token).encode(), transaction=None)
 
@@ -162,10 +167,13 @@ class CountingBudget(Budget):
         super().__init__(1_000_000, 1.0, clock)
         self.turns: list[Lane] = []
         self.pauses: list[float] = []
+        self.queue_seconds = 0.0
 
-    async def take(self, lane: Lane) -> None:
+    async def take(self, lane: Lane, *, again: bool = False) -> None:
         self.turns.append(lane)
         await asyncio.sleep(0)
+        if self.queue_seconds and not again:
+            await self._clock.sleep(self.queue_seconds)
 
     def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)

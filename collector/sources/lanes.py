@@ -121,12 +121,16 @@ def advance(lane: Lane, at: Checkpoint, run: Run, records: Sequence[Record], tok
 
 
 def note(run: Run, records: Sequence[Record], now: VendorTime) -> Run:
-    """Book an answer in its run: times and order of its records, the vendor's clock."""
+    """Book an answer in its run: times and order of its records, the vendor's clock.
+
+    A stamp outside of what was asked for says nothing about how far the run has come: followed, one record from the
+    future would lead past all that come after it.
+    """
     seen: set[str] = set()
     last, ordered, newest = None, run.ordered, run.newest
     for record in records:
         moment = record.recorded_at
-        if moment is None or record.id in seen:  # a repeat says nothing about the order
+        if moment is None or not run.start <= moment < run.end or record.id in seen:  # a repeat is no sign of disorder
             continue
         seen.add(record.id)
         if last is not None and moment < last:

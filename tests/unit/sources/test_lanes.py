@@ -169,12 +169,15 @@ def test_repeats_in_a_page_say_nothing_about_its_order() -> None:
     assert (run.ordered, run.last) == (True, NOW - 10 * MINUTE)
 
 
-def test_future_stamps_do_not_take_the_tip_beyond_vendor_time() -> None:
+@pytest.mark.parametrize("stray", [NOW, NOW + DAY, NOW - 2 * HOUR])
+def test_a_record_stamped_outside_of_the_window_moves_neither_watermark_nor_position(stray: datetime) -> None:
     at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
 
-    at = page(Lane.TIP, at, [NOW + DAY], "t1").checkpoint
-    assert at.watermark == NOW
-    at = page(Lane.TIP, at, [NOW + 2 * DAY]).checkpoint
+    at = page(Lane.TIP, at, [NOW - 30 * MINUTE, stray], "t1").checkpoint
+    assert at.watermark == lanes.resume_from(run_in(at)) == NOW - 30 * MINUTE
+    at = page(Lane.TIP, at, [stray, NOW - 20 * MINUTE], "t2").checkpoint
+    assert at.watermark == lanes.resume_from(run_in(at)) == NOW - 20 * MINUTE
+    at = page(Lane.TIP, at, [stray]).checkpoint
     assert at.watermark == NOW
 
 

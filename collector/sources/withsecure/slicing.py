@@ -86,10 +86,10 @@ def _slice_odd_page(text: bytes) -> Slices:
     members = {child.key: child.value for child in children(text)}
     anchor = _anchor(_value(members.pop(b'"nextAnchor"', b"null")))
     items = members.pop(b'"items"', None)
-    if items is None and members:
+    if items is None:
         # An error, say. Taken for an empty page it would move the position past events nobody saw.
         raise TornError("it has no items")
-    if items is None or items == b"null":
+    if items == b"null":
         return Slices([], anchor)
     if items[:1] != b"[":
         raise TornError("its items are no list")
@@ -99,7 +99,7 @@ def _slice_odd_page(text: bytes) -> Slices:
 def _anchor(value: object) -> str | None:
     if value is None or value == "":
         return None
-    if isinstance(value, str):
+    if isinstance(value, str) and _is_clean(value):
         return value
     raise TornError("its nextAnchor is no text")
 

@@ -34,6 +34,8 @@ _FORM = "application/x-www-form-urlencoded"
 _REFRESH_BEFORE = 60.0
 _USUAL_LIFETIME, _LONGEST_LIFETIME = 1797.0, 86400.0
 _WAIT_WHEN_THROTTLED = 5.0
+# Which of these a stale anchor gets is not documented; without it the next answer tells what is really wrong.
+_ANCHOR_REFUSED = (400, 404, 410, 422)
 _LOGINS_AT_ONCE = 2
 
 
@@ -70,7 +72,7 @@ class WithSecureClient:
     async def post(self, path: str, form: Sequence[tuple[str, str]], lane: Lane, *, anchored: bool = False) -> Answer:
         """Ask for something; the answer has status 200.
 
-        `anchored`: the form holds an anchor, so a 400 means that the vendor no longer takes it.
+        `anchored`: the form holds an anchor, so a refused request means that the vendor no longer takes it.
 
         Raises:
             SourceUnavailable, SourceDenied, CheckpointExpired, SourceProtocolError: as `Source.fetch`.
@@ -98,7 +100,7 @@ class WithSecureClient:
         if answer.status == 200:
             return answer
         complaint = read_complaint(answer, self._secrets())
-        if anchored and answer.status == 400 and complaint.is_json:
+        if anchored and answer.status in _ANCHOR_REFUSED:
             raise CheckpointExpired(f"{path}: the anchor is refused: {complaint}")
         raise self._error(path, answer, complaint)
 

@@ -115,6 +115,18 @@ async def test_an_expired_anchor_costs_the_run_but_nothing_else() -> None:
     assert parse_rfc3339(it.vendor.data[3]["persistenceTimestampStart"] or "") > it.vendor.now - HOUR
 
 
+@pytest.mark.parametrize("status", [400, 404, 410, 422])
+@pytest.mark.parametrize("body", [b"", b"<html>gone</html>", b'{"code":404000}'])
+async def test_an_anchor_refused_in_any_other_way_costs_no_more(status: int, body: bytes) -> None:
+    async with bench() as it:
+        names = it.vendor.fill(450, it.vendor.now - HOUR, SECOND)
+        it.vendor.says.extend([None, None, Say(status, body)])
+        reading = await it.read()
+
+    assert reading.expired == 1
+    assert set(reading.names) == set(names)
+
+
 async def test_a_late_record_is_found_by_the_sweep() -> None:
     async with bench() as it:
         tip = await it.read()

@@ -10,7 +10,7 @@ import orjson
 
 from collector.http import Answer
 
-_LONGEST = 300
+_LONGEST, _LONGEST_TRANSACTION = 300, 200
 # What ends a line or moves a cursor has no place in a log line.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -49,8 +49,11 @@ def read_complaint(answer: Answer, secrets: tuple[str, ...]) -> Complaint:
 
 
 def transaction_of(answer: Answer) -> str:
-    """The vendor's name for the request, "" where there is none."""
-    return answer.headers.get("x-transaction") or str(read_json(answer.body[: 1 << 16]).get("transactionId") or "")
+    """The vendor's name for the request, "" where there is none; encodable and printable whatever bytes it came as."""
+    told = answer.headers.get("x-transaction") or str(read_json(answer.body[: 1 << 16]).get("transactionId") or "")
+    # A header that is no UTF-8 comes with lone surrogates in place of its bytes; no store takes those.
+    encodable = told[:_LONGEST_TRANSACTION].encode(errors="replace").decode()
+    return "".join(char if char.isprintable() else " " for char in encodable)
 
 
 def read_json(body: bytes) -> dict[str, Any]:

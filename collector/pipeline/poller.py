@@ -225,4 +225,8 @@ class Poller:
             return 0.0 if self._expired_in_a_row[lane] < _EXPIRED_IN_A_ROW else self._failures[lane].next()
         wait = self._failures[lane].next()
         asked = getattr(exc, "retry_after", None)
-        return wait if asked is None else max(float(asked), min(wait, 1.0))
+        if asked is None:
+            return wait
+        # The vendor knows best, once: whoever goes on asking for no wait at all is not hammered. A first wait of a
+        # backoff is below its base, later ones are not.
+        return max(float(asked), min(wait, 1.0) if wait < _BASE else wait)

@@ -183,16 +183,21 @@ class WithSecureClient:
             case 401 | 403 | 501:
                 return SourceDenied(message)
             case 429:
-                wait = parse_retry_after(answer.headers.get("Retry-After"), answer.date or self._clock.now())
+                wait = self._wished_wait(answer)
                 # The vendor counts by source IP: everybody behind this budget waits.
                 self._budget.pause(_WAIT_WHEN_THROTTLED if wait is None else wait)
                 return SourceUnavailable(message, retry_after=wait, throttled=True)
+            case 503:
+                return SourceUnavailable(message, retry_after=self._wished_wait(answer))
             case 408 | 425:
                 return SourceUnavailable(message)
             case status if status >= 500 or not complaint.is_json:
                 return SourceUnavailable(message)
             case _:
                 return SourceProtocolError(message)
+
+    def _wished_wait(self, answer: Answer) -> float | None:
+        return parse_retry_after(answer.headers.get("Retry-After"), answer.date or self._clock.now())
 
     def _secrets(self) -> tuple[str, ...]:
         return self._config.client_secret.get_secret_value(), self._token

@@ -328,6 +328,21 @@ async def test_a_429_pauses_the_whole_budget(header: str | None, wait: float | N
     assert it.budget.pauses == [5.0 if wait is None else wait]
 
 
+@pytest.mark.parametrize(("headers", "wait"), [({"Retry-After": "40"}, 40.0), ({}, None)])
+async def test_a_503_may_say_when_to_come_back_and_holds_up_nobody_else(
+    headers: dict[str, str], wait: float | None
+) -> None:
+    async with bench() as it:
+        it.vendor.says.append(error(503, headers=headers))
+
+        with pytest.raises(SourceUnavailable) as caught:
+            await it.fetch()
+
+    assert caught.value.retry_after == wait
+    assert not caught.value.throttled
+    assert it.budget.pauses == []
+
+
 async def test_no_secret_is_ever_in_an_error() -> None:
     async with bench() as it:
         it.vendor.login_says.append(error(401, f"client {CLIENT_ID} with {SECRET} is unknown"))

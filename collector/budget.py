@@ -2,16 +2,17 @@
 
 The vendor counts in a sliding window and refuses what is over. A token bucket of size b and rate r lets b + r * w
 requests pass in a window w, so of a limit n the bucket holds b = n // 20 and refills at (n - b) / w: never more than
-n in any window. The bucket starts empty (its whole burst is taken before the first turn): a process that was restarted
-may have spent the window's requests a second ago. The window is taken to be a little longer than the vendor's, because
-requests that left evenly may arrive bunched.
+n in any window. Of several limits that hold at once the bucket takes the smallest burst and the smallest rate, which
+keeps each of them. The bucket starts empty (its whole burst is taken before the first turn): a process that was
+restarted may have spent the window's requests a second ago. The window is taken to be a little longer than the
+vendor's, because requests that left evenly may arrive bunched.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aiolimiter import AsyncLimiter
 
@@ -26,19 +27,16 @@ _PATIENCE = {Lane.SWEEP: 4, Lane.JOB: 19}
 
 
 class Budget:
-    """One vendor's limit: `requests` in any `per_seconds`, shared by all who hold this object.
+    """One vendor's limits: `requests` in any `per_seconds`, and all of `also`, shared by all who hold this object.
 
     `run` gives the turns and must be running for `take` to return. Tip goes before sweep before job; within a lane
     first come, first served.
     """
 
-    def __init__(self, requests: int, per_seconds: float, clock: Clock) -> None:
-        if requests < 1 or per_seconds <= 0:
-            raise ValueError("a budget needs at least one request in a positive time")
-        window = per_seconds * _SLACK_RATIO + _SLACK_SECONDS
-        burst = max(1, requests // 20)
-        self._limiter = AsyncLimiter(burst, window if requests == 1 else burst / ((requests - burst) / window))
-        self._burst = burst
+    def __init__(self, requests: int, per_seconds: float, clock: Clock, also: Iterable[tuple[int, float]] = ()) -> None:
+        shapes = [_shape(*limit) for limit in [(requests, per_seconds), *also]]
+        self._burst = min(burst for burst, _ in shapes)
+        self._limiter = AsyncLimiter(self._burst, self._burst / min(rate for _, rate in shapes))
         self._emptied = False
         self._clock = clock
         self._paused_until = clock.monotonic()
@@ -78,7 +76,7 @@ class Budget:
             # Capacity first, choice last: who comes while we wait may go before those who came earlier. Capacity that
             # finds nobody, or a pause, is let go: used later it would come on top of a full bucket.
             await self._limiter.acquire()
-            if (left := self._paused_until - self._clock.monotonic()) > 0:
+            if left := self.paused_for:
                 await self._clock.sleep(left)
             else:
                 self._grant()
@@ -86,6 +84,11 @@ class Budget:
     def pause(self, seconds: float) -> None:
         """Hold all turns for so long from now: the vendor said it is too much. A longer pause in force stays."""
         self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+
+    @property
+    def paused_for(self) -> float:
+        """How many seconds of a pause are left; 0.0 without one."""
+        return max(0.0, self._paused_until - self._clock.monotonic())
 
     @property
     def waiting(self) -> Mapping[Lane, int]:
@@ -113,3 +116,12 @@ class Budget:
             if lane in waiting and self._passed_over[lane] >= patience:
                 return lane
         return next(iter(waiting))
+
+
+def _shape(requests: int, per_seconds: float) -> tuple[int, float]:
+    """Burst and rate (a second) of the bucket that keeps this limit."""
+    if requests < 1 or per_seconds <= 0:
+        raise ValueError("a budget needs at least one request in a positive time")
+    window = per_seconds * _SLACK_RATIO + _SLACK_SECONDS
+    burst = max(1, requests // 20)
+    return burst, max(1, requests - burst) / window

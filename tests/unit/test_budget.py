@@ -89,6 +89,23 @@ def test_no_window_of_any_length_position_holds_more_than_the_limit(limit: int, 
     assert len(times) >= max(5, (limit - max(1, limit // 20)) * 5)
 
 
+@pytest.mark.parametrize(
+    "limits", [((10, 1.0), (300, 60.0)), ((300, 60.0), (10, 1.0)), ((20, 1.0), (90, 60.0), (1, 0.1))]
+)
+def test_each_of_several_limits_is_kept(limits: tuple[tuple[int, float], ...]) -> None:
+    async def scenario() -> list[tuple[float, Lane]]:
+        first, *also = limits
+        budget = Budget(*first, _LoopClock(), also)
+        await turns(budget, {}, 600.0)
+        return await turns(budget, {Lane.TIP: 3}, 300.0)
+
+    times = [time for time, _ in virtually(scenario)]
+
+    for limit, window in limits:
+        assert most_in_any_window(times, window) <= limit
+    assert len(times) >= 5 * 0.9 * min(limit * 60 / window for limit, window in limits)
+
+
 def test_a_restart_brings_no_second_burst() -> None:
     async def scenario() -> list[float]:
         idle_before = Budget(300, 60.0, _LoopClock())

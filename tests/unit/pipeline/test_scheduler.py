@@ -24,11 +24,25 @@ def test_sources_that_share_a_budget_share_one_object_and_only_the_first_starts_
     assert (new, old) == (True, False)
 
 
-def test_the_smallest_rate_holds_in_whatever_order_and_unit_it_comes(clock: FakeClock) -> None:
+def test_every_limit_of_the_sources_that_share_a_budget_is_kept_in_whatever_order_it_comes(clock: FakeClock) -> None:
+    limits = [(ONE, (300, 60.0)), (ONE, (10, 1.0)), (ONE, (300, 60.0))]
     scheduler = Scheduler(clock)
-    scheduler.follow([(ONE, (300, 60.0)), (ONE, (4, 1.0)), (ONE, (5, 1.0))])
+    scheduler.follow(limits)
+    budget = scheduler.budget(ONE)[0]
 
-    assert scheduler._limits == {ONE: (4, 1.0)}
+    assert scheduler.changed(reversed(limits)) == set()
+    assert scheduler.changed(limits[:1]) == {ONE}
+    assert (budget._burst, budget._limiter.max_rate) == (1, 1)
+    assert budget._limiter.time_period > 60 / 300
+
+
+def test_a_pause_the_vendor_asked_for_outlives_a_change_of_the_limit(clock: FakeClock) -> None:
+    scheduler = Scheduler(clock)
+    scheduler.follow([(ONE, (300, 60.0))])
+    scheduler.budget(ONE)[0].pause(900.0)
+    scheduler.follow([(ONE, (200, 60.0))])
+
+    assert scheduler.budget(ONE)[0].paused_for == 900.0
 
 
 def test_a_limit_that_changes_gives_a_new_budget_and_tells_who_held_the_old_one(clock: FakeClock) -> None:

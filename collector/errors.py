@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collector.model import Checkpoint
+
 
 class CollectorError(Exception):
     """Base of everything the collector raises on purpose."""
@@ -40,7 +45,16 @@ class SourceDenied(SourceError):
 
 
 class CheckpointExpired(SourceError):
-    """The vendor refused a stored page or delta token: drop the run, keep the watermark."""
+    """The vendor refused a stored page or delta token, or it led nowhere: go on from `resume`.
+
+    `resume` is the checkpoint to ask from next, None: drop the run, keep the watermark. `got_on`: whether the lane has
+    come further since the last time; one that has not must be asked slowly.
+    """
+
+    def __init__(self, message: str, resume: Checkpoint | None = None, *, got_on: bool = False) -> None:
+        super().__init__(message)
+        self.resume = resume
+        self.got_on = got_on
 
 
 class SourceProtocolError(SourceError):

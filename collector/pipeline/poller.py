@@ -39,6 +39,7 @@ _DENIED_BASE, _DENIED_CAP = 60.0, 900.0
 _BASE, _CAP = 2.0, 300.0
 _EXPIRED_IN_A_ROW = 3
 _ONCE_ATTEMPTS = 6
+_ONCE_FRUITLESS = 500
 _ONCE_GATE_SECONDS = 60.0
 
 
@@ -104,24 +105,31 @@ class Poller:
             SourceError, PageRefused, StoreFull: why the feed could not be read to its end.
         """
         for lane in (Lane.TIP, Lane.SWEEP):
-            attempts = 0
+            attempts = fruitless = 0
             more = True
             while more:
                 await self._pass_gate_soon()
+                watermark = getattr(await self._position(lane), "watermark", None)
                 try:
                     page = await self._step(lane)
                 except (SourceUnavailable, CheckpointExpired) as exc:
                     attempts += 1
                     self._report.failure(lane, exc)
-                    if attempts >= _ONCE_ATTEMPTS:
+                    wait = self._wait_after(lane, exc)
+                    if max(attempts, self._expired_in_a_row[lane]) >= _ONCE_ATTEMPTS:
                         raise
-                    await self._clock.sleep(self._wait_after(lane, exc))
+                    await self._clock.sleep(wait)
                 except (SourceError, PageRefused, StoreFull) as exc:
                     self._report.failure(lane, exc)
                     raise
                 else:
                     attempts = 0
+                    fruitless = 0 if page.records or page.checkpoint.watermark != watermark else fruitless + 1
                     more = page.more or page.retry_after is not None
+                    if more and fruitless >= _ONCE_FRUITLESS:
+                        stuck = SourceUnavailable(f"{fruitless} pages in a row are empty")
+                        self._report.failure(lane, stuck)
+                        raise stuck
                     if page.retry_after is not None:
                         await self._clock.sleep(page.retry_after)
         self._status.caught_up = self._status.swept = True
@@ -187,9 +195,11 @@ class Poller:
         self._positions[lane] = page.checkpoint
         if lane is Lane.TIP:
             self._started.set()
-        self._failures[lane].reset()
         self._denials[lane].reset()
-        self._expired_in_a_row[lane] = 0
+        if not page.more:
+            self._expired_in_a_row[lane] = 0
+        if self._expired_in_a_row[lane] < _EXPIRED_IN_A_ROW:
+            self._failures[lane].reset()
         self._report.success(lane, page, committed.appended, committed.duplicates)
         return page
 
@@ -210,10 +220,12 @@ class Poller:
         return self._positions[lane]
 
     async def _drop_run(self, lane: Lane, after: Checkpoint | None, exc: CheckpointExpired) -> None:
-        self._log.warning("page token refused, the run begins again", lane=lane, error=str(exc))
+        self._log.warning("page token refused, the run goes on without it", lane=lane, error=str(exc))
+        if exc.got_on:
+            self._expired_in_a_row[lane] = 0
         if after is None:
             return
-        fresh = replace(after, run=None)
+        fresh = exc.resume or replace(after, run=None)
         await self._store.set_checkpoint(self._stream, lane, fresh)
         self._positions[lane] = fresh
 

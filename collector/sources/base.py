@@ -32,7 +32,7 @@ class Source(Protocol):
         Raises:
             SourceUnavailable: ask again later, nothing moved.
             SourceDenied: credentials or licence; ask again slowly.
-            CheckpointExpired: the stored token is refused: the caller drops `run` and asks again.
+            CheckpointExpired: the stored token is refused: the caller stores what it says and asks again.
             SourceProtocolError: the answer can't be understood; ask again later, loudly.
         """
         ...

@@ -10,8 +10,8 @@ No lane but a job reads before the feed's beginning. A long span is walked in wi
 all in one run. In a vendor that serves in order the tip's watermark follows page by page to the last record's time: a
 record of the same time may be on the next page, and `start` is inclusive. It never goes back, never beyond the smallest
 vendor time seen in the run, and not beyond the newest record while the vendor's clock and this host's are apart: a
-wrong `Date` must not lead past records. Nothing is read twice for ever: tokens that lead in a circle are dropped, and
-the run goes on from the last record's time.
+wrong `Date` must not lead past records. Nothing is read twice for ever: tokens that lead in a circle, back to the same
+records or nowhere, or are refused, are dropped, and the run goes on from the last record's time.
 
 `Checkpoint.state` of the tip: `{"beginning", "started"}`, RFC 3339; of any lane: `"gaps"`, known unreadable spans as
 `[start, end]`, which its runs step over.
@@ -29,7 +29,7 @@ import msgspec
 
 from collector.errors import CheckpointExpired, SourceUnavailable
 from collector.model import Checkpoint, Gap, Lane, Record, Window
-from collector.sources.run import Run, floor_ms
+from collector.sources.run import MILLISECOND, Run, floor_ms, run_of
 from collector.sources.vendor_time import VendorTime
 from collector.timestamps import format_utc, parse_rfc3339
 
@@ -108,7 +108,7 @@ def advance(lane: Lane, at: Checkpoint, run: Run, records: Sequence[Record], tok
     """
     if token is None:
         return None
-    digest = hashlib.blake2b(token.encode(errors="replace"), digest_size=8).hexdigest()
+    digest = _digest(records, token)
     if token == run.token or digest == run.mark:
         return _step_out_of_circle(lane, at, run)
     empty = 0 if records else run.empty + 1
@@ -202,6 +202,30 @@ def _step_out_of_circle(lane: Lane, at: Checkpoint, run: Run) -> Step:
         raise SourceUnavailable("the vendor repeats an anchor and does not get past this page")
     anew = msgspec.structs.replace(anew, stalls=run.stalls + 1)
     return Step(_follow(lane, at, anew), more=True, retry_after=float(2**run.stalls))
+
+
+def expired(at: Checkpoint | None, why: str) -> CheckpointExpired:
+    """What to raise where the token of the run in `at` is refused or leads nowhere.
+
+    The run goes on from its last record: begun anew it would read the same pages for ever where tokens die early.
+    """
+    run = run_of(at)
+    if at is None or run is None:
+        return CheckpointExpired(why)
+    end = run.end if run.narrow is None else run.narrow.stop
+    start = min(resume_from(run), run.end - MILLISECOND)
+    got_on = start > run.start or run.stalls == 0
+    stalls = 0 if start > run.start else min(run.stalls + 1, _STALLS)
+    anew = msgspec.structs.replace(
+        run, start=start, end=end, token=None, mark="", marked=0, empty=0, stalls=stalls, narrow=None
+    )
+    return CheckpointExpired(why, keep(at, anew), got_on=got_on)
+
+
+def _digest(records: Sequence[Record], token: str) -> str:
+    """A page's mark: what it holds rather than its token, for a token may be another each time it leads back."""
+    text = "\0".join(record.id for record in records) or token
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _follow(lane: Lane, at: Checkpoint, run: Run) -> Checkpoint:

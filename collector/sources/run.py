@@ -23,7 +23,8 @@ class Narrow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `stop`: end of the window that was being read. `step_ms`: width of the next probe. `bad_end`: end of the smallest
     window known to be unreadable. `asc_token`, `desc_token`: the last readable positions on both sides of the record.
-    `proofs`: how often it was unreadable right after something else was readable; `controls`: how often that was not.
+    `proofs`: how often it was unreadable after another record was readable; `controls`: where to look for that one.
+    `sound`: whether it was read just now; `rests`: how often it was nowhere. `restarts`: how often a token was refused.
     """
 
     phase: Phase
@@ -35,6 +36,9 @@ class Narrow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     desc_token: str | None = None
     proofs: int = 0
     controls: int = 0
+    sound: bool = False
+    rests: int = 0
+    restarts: int = 0
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -43,8 +47,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `begin`: vendor time when it began. `date`: the smallest vendor time seen in it. `newest`: the newest record's
     recorded_at. `last`: up to where records came in ascending order, `ordered`: whether all did. `skewed`: an answer's
     clock and this host's were far apart. `pages` read, `empty` ones in a row, `stalls`: how often tokens led in a
-    circle without getting anywhere. `mark`: a token of this run, by its hash, seen at page `marked`. `limit`: records
-    to ask for, `good` pages read with it, `tries` that failed with it, `fails` in a row.
+    circle, or were refused, without getting anywhere. `mark`: what page `marked` of this run held, by its hash.
+    `limit`: records to ask for, `good` pages read with it, `tries` that failed with it, `fails` in a row.
     """
 
     begin: datetime

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import structlog
 from pydantic import BaseModel
 
-from collector.errors import SourceProtocolError
+from collector.errors import CheckpointExpired, SourceProtocolError
 from collector.model import Checkpoint, Lane, Page, Window
+from collector.sources import lanes
 from collector.sources.base import BudgetKey, Source, SourceContext, SourcePlugin
 from collector.sources.withsecure.cef import CEF_TABLE
 from collector.sources.withsecure.client import WithSecureClient
@@ -35,7 +36,12 @@ class WithSecureSource:
         """As `Source.fetch`."""
         if feed not in self.feeds:
             raise SourceProtocolError(f"there is no feed {feed}")
-        return await self._security_events.fetch(lane, after, window)
+        try:
+            return await self._security_events.fetch(lane, after, window)
+        except CheckpointExpired as exc:
+            if exc.resume is not None:
+                raise
+            raise lanes.expired(after, str(exc)) from exc
 
     async def check(self) -> Sequence[str]:
         """As `Source.check`."""

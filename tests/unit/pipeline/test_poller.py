@@ -227,6 +227,33 @@ async def test_token_refused_again_and_again_backs_off_even_while_the_other_lane
     assert waits[3] > 0
 
 
+async def test_lane_whose_tokens_die_without_getting_on_backs_off_although_pages_between_are_good(feed: Feed) -> None:
+    feed.clock = FakeClock(hurry=True)
+    anew = checkpoint(1, {"start": 1})
+    for _ in range(8):
+        feed.source.script(page(1, more=True, checkpoint=checkpoint(1, {"token": "abc"})))
+        feed.source.script(CheckpointExpired("no", anew))
+    feed.source.script(page(2))
+    feed.bench.run(feed.poller().run_tip())
+    await until(lambda: feed.status.caught_up)
+
+    assert feed.clock.slept[:2] == [0.0, 0.0]
+    assert feed.clock.slept[7] >= 16.0
+
+
+async def test_lane_whose_tokens_die_but_that_gets_on_goes_on_at_once_from_where_it_was(feed: Feed) -> None:
+    feed.clock = FakeClock(hurry=True)
+    for number in range(1, 9):
+        feed.source.script(page(number, more=True, checkpoint=checkpoint(number, {"token": "abc"})))
+        feed.source.script(CheckpointExpired("no", checkpoint(number, {"start": number}), got_on=True))
+    feed.source.script(page(9))
+    feed.bench.run(feed.poller().run_tip())
+    await until(lambda: feed.status.caught_up)
+
+    assert feed.clock.slept[:8] == [0.0] * 8
+    assert checkpoint(8, {"start": 8}) in feed.calls()
+
+
 async def test_the_first_refusals_of_a_token_are_followed_at_once(feed: Feed) -> None:
     feed.clock = FakeClock(hurry=True)
     feed.source.script(*[CheckpointExpired("no")] * 4, page(1))
@@ -401,6 +428,24 @@ async def test_once_gives_up_after_six_failures_in_a_row(feed: Feed) -> None:
     with pytest.raises(SourceUnavailable):
         await feed.poller().once()
     assert len(feed.source.calls) == 6
+
+
+async def test_once_ends_where_tokens_die_without_getting_on(feed: Feed) -> None:
+    feed.clock = FakeClock(hurry=True)
+    for _ in range(20):
+        feed.source.script(page(1, more=True, checkpoint=checkpoint(1, {"token": "abc"})), CheckpointExpired("no"))
+
+    with pytest.raises(CheckpointExpired):
+        await feed.poller().once()
+    assert len(feed.source.calls) == 12
+
+
+async def test_once_ends_where_pages_stay_empty(feed: Feed) -> None:
+    feed.clock = FakeClock(hurry=True)
+    feed.source.script(*[page(more=True)] * 600)
+
+    with pytest.raises(SourceUnavailable, match="500 pages in a row"):
+        await feed.poller().once()
 
 
 @pytest.mark.parametrize("failure", [SourceDenied("no licence"), SourceProtocolError("no JSON")])

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from collector.errors import CheckpointExpired, SourceUnavailable
-from collector.model import Gap, Lane
+from collector.model import Checkpoint, Gap, Lane
 from collector.sources import lanes
 from tests.unit.sources.walking import (
+    DAY,
     HOUR,
     MINUTE,
     NOW,
@@ -93,6 +94,49 @@ def test_a_record_ends_a_row_of_empty_pages() -> None:
         at = page(Lane.TIP, at, [NOW - 30 * MINUTE] if number % 50 == 0 else [], f"t{number}").checkpoint
 
     assert run_in(at).pages == 300
+
+
+def test_tokens_that_lead_back_to_the_same_records_are_a_circle_although_each_is_another() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    records = [NOW - 40 * MINUTE, NOW - 30 * MINUTE]
+
+    at = page(Lane.TIP, at, records, "t1").checkpoint
+    at = page(Lane.TIP, at, records, "t2").checkpoint
+
+    assert (run_in(at).start, run_in(at).token) == (NOW - 30 * MINUTE, None)
+
+
+def test_a_refused_token_costs_the_token_and_nothing_read() -> None:
+    at = lanes.begin(Lane.SWEEP, tip(NOW - 40 * DAY), None, vendor(), RULES)
+    begun = run_in(at)
+    at = page(Lane.SWEEP, at, [NOW - 39 * DAY], "t1").checkpoint
+
+    exc = lanes.expired(at, "anchor refused")
+
+    assert exc.resume is not None
+    assert exc.got_on
+    run = run_in(exc.resume)
+    assert (run.start, run.end, run.token) == (NOW - 39 * DAY, begun.end, None)
+    assert (run.begin, run.goal, exc.resume.watermark) == (begun.begin, begun.goal, at.watermark)
+
+
+def test_tokens_refused_again_and_again_within_one_moment_do_not_count_as_getting_on() -> None:
+    at: Checkpoint | None = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    got_on = []
+    for number in range(5):
+        assert at is not None
+        for count in (1, 2):
+            at = page(Lane.TIP, at, [NOW - 30 * MINUTE] * count, f"{count}:{number}").checkpoint
+        exc = lanes.expired(at, "anchor refused")
+        at = exc.resume
+        got_on.append(exc.got_on)
+
+    assert got_on == [True, True, False, False, False]
+
+
+def test_without_a_run_there_is_nothing_to_go_on_from() -> None:
+    assert lanes.expired(None, "no").resume is None
+    assert lanes.expired(tip(NOW), "no").resume is None
 
 
 # -- gaps ----------------------------------------------------------------------------------------

@@ -214,10 +214,10 @@ class Bench:
         for _ in range(most):
             try:
                 page = await self.fetch(_stored(reading.checkpoint), lane, window)
-            except CheckpointExpired:
+            except CheckpointExpired as exc:
                 reading.expired += 1
                 assert reading.checkpoint is not None
-                reading.checkpoint = replace(reading.checkpoint, run=None)
+                reading.checkpoint = exc.resume or replace(reading.checkpoint, run=None)
                 continue
             before = reading.checkpoint.watermark if reading.checkpoint else None
             assert before is None or (page.checkpoint.watermark or before) >= before

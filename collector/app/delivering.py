@@ -41,10 +41,16 @@ class Delivering:
         self.deliveries: dict[str, Delivery] = {}
 
     def start(self, receiver: Receiver, cursor: Cursor, max_backlog: int, dead_letters: int = 0) -> None:
-        """Deliver to a sink until it is stopped; `cursor` is where it stands. After `end` nothing is started."""
+        """Deliver to a sink until it is stopped; `cursor` is where it stands. After `end` nothing is started.
+
+        Raises:
+            ValueError: the sink is running: two loops would deliver everything twice.
+        """
         if self._ended:
             return
         name = receiver.name
+        if name in self._tasks:
+            raise ValueError(f"sink {name} is running already")
         self._let_go(name)
         METRICS.declare_sink(name)
         status = SinkStatus(name, cursor.destination, dead_letters=dead_letters)

@@ -170,9 +170,10 @@ async def _run(engine: Engine, stop: asyncio.Event, reload: asyncio.Event) -> No
         engine.delivering = Delivering(outer, engine.store, engine.log, engine.events, engine.clock)
         async with asyncio.TaskGroup() as inner:
             engine.reading = Reading(inner, engine.store, engine.gate, http, engine.clock)
-            await servers.enter_async_context(operators_served(engine))
-            background = await _start_delivering(engine, outer)
-            await _start_reading(engine)
+            async with _starting(engine):
+                await servers.enter_async_context(operators_served(engine))
+                background = await _start_delivering(engine, outer)
+                await _start_reading(engine, stop)
             looking = [
                 _loop(engine, inner, "reload", partial(_reload_on, engine, reload)),
                 _loop(engine, inner, "budget_waiting", engine.reading.note_waiting),
@@ -193,6 +194,17 @@ async def _run(engine: Engine, stop: asyncio.Event, reload: asyncio.Event) -> No
         _cancel(background)
 
 
+@asynccontextmanager
+async def _starting(engine: Engine) -> AsyncIterator[None]:
+    """Who asks for a reload meanwhile waits: it would be undone by what is still to be started, or start it twice."""
+    async with engine.reloading:
+        try:
+            yield
+        except BaseException:
+            engine.stopping = True
+            raise
+
+
 async def _start_delivering(engine: Engine, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
     """Start the sinks, then those who look after them: to the janitor, what no sink claims counts as delivered."""
     await engine.start_sinks(engine.config, list(engine.config.sinks))
@@ -202,10 +214,12 @@ async def _start_delivering(engine: Engine, group: asyncio.TaskGroup) -> list[as
     ]
 
 
-async def _start_reading(engine: Engine) -> None:
+async def _start_reading(engine: Engine, stop: asyncio.Event) -> None:
     configured = accounts(engine.config, engine.plugins)
     engine.reading.limits(configured)
     for account in configured.values():
+        if stop.is_set():
+            return
         await engine.patience.until_done(partial(engine.reading.start, account))
 
 

@@ -8,11 +8,13 @@ import pytest
 import structlog
 
 from collector.app import reloading
-from collector.errors import CollectorError, ConfigError, SinkDenied, SinkUnavailable, StoreFull
+from collector.app.engine import Engine, _run, _unwrapped, assembled
+from collector.app.operations import EngineOperations
+from collector.errors import CollectorError, ConfigError, SinkDenied, SinkUnavailable, StoreError, StoreFull
 from collector.metrics import METRICS
 from collector.model import Checkpoint, Lane, Page, StreamId
 from collector.sinks.base import Batch, Receipt
-from collector.store import Cursor, Position
+from collector.store import Cursor, Position, Store
 from collector.testing import make_record
 from collector.testing.clock import START
 from tests.unit.app.world import ACME, Running, World, field, ids, stand_in
@@ -404,6 +406,100 @@ async def test_two_reloads_at_once_follow_one_another(world: World, monkeypatch:
 
         assert most == 1
         assert [task.result()["changed"] for task in tasks] == [["+ sink second"], [], []]
+
+
+async def test_reload_during_the_start_waits_for_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still to be started would otherwise undo it, or start a second loop of a sink."""
+    prepare, preparing, gate = Store.prepare_cursors, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any) -> list[Cursor]:
+        preparing.set()
+        await gate.wait()
+        return await prepare(*args)
+
+    monkeypatch.setattr(Store, "prepare_cursors", slow)
+    world.tenants["beta"] = dict(BETA)
+
+    async def meanwhile() -> list[str]:
+        await preparing.wait()
+        del world.tenants["beta"]
+        world.sinks["archive"]["note"] = "changed"
+        world.write()
+        asking = asyncio.create_task(EngineOperations(engines[0]).reload())
+        await asyncio.sleep(0.05)
+        gate.set()
+        changed: list[str] = (await asking)["changed"]
+        return changed
+
+    engines: list[Engine] = []
+    made = Engine.__init__
+
+    def noted(self: Engine, *args: Any) -> None:
+        made(self, *args)
+        engines.append(self)
+
+    monkeypatch.setattr(Engine, "__init__", noted)
+    asked = asyncio.create_task(meanwhile())
+    async with world.running() as running:
+        await running.until(asked.done, passing=0.1)
+
+        assert asked.result() == ["- source beta/memory", "~ sink archive"]
+        assert [feed.tenant for feed in running.engine.reading.feeds] == ["acme"]
+        assert len([task for task in asyncio.all_tasks() if task.get_name() == "sink archive"]) == 1
+
+
+async def test_stop_during_the_start_does_not_wait_for_every_source(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        world.tenants[f"tenant-{number}"] = dict(BETA)
+    stop, declared = asyncio.Event(), 0
+    declare = Store.add_stream
+
+    async def noted(*args: Any) -> None:
+        nonlocal declared
+        declared += 1
+        stop.set()
+        await declare(*args)
+
+    monkeypatch.setattr(Store, "add_stream", noted)
+    async with assembled(world.config(), world.clock, stop) as engine:
+        task = asyncio.create_task(_run(engine, stop, asyncio.Event()))
+        while not task.done():
+            await world.clock.advance(0.1)
+            await asyncio.sleep(0.001)
+        await task
+
+    assert declared == 1
+
+
+async def test_start_that_fails_refuses_the_reload_that_waits_for_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = asyncio.Event()
+
+    async def broken(*_: Any) -> list[Cursor]:
+        prepared.set()
+        await asyncio.sleep(0.02)
+        raise StoreError("the disk is gone")
+
+    monkeypatch.setattr(Store, "prepare_cursors", broken)
+    async with assembled(world.config(), world.clock, asyncio.Event()) as engine:
+        task = asyncio.create_task(_unwrapped(_run(engine, asyncio.Event(), asyncio.Event())))
+        await prepared.wait()
+        with pytest.raises(CollectorError, match="is stopping"):
+            await EngineOperations(engine).reload()
+        with pytest.raises(StoreError, match="the disk is gone"):
+            await task
+
+
+async def test_second_loop_of_a_running_sink_is_never_started(world: World) -> None:
+    async with world.running() as running:
+        await running.settled()
+        delivery = running.engine.delivering.deliveries["archive"]
+        cursor = (await cursors(running))["archive"]
+        with pytest.raises(ValueError, match="sink archive is running already"):
+            running.engine.delivering.start(delivery.receiver, cursor, 0)
 
 
 async def test_reload_while_stopping_is_refused(world: World) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import re
 import ssl
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -124,6 +125,9 @@ class HttpClients:
         try:
             async with session.request(method, url, headers=headers, data=body, allow_redirects=False) as response:
                 content = await self._read(response, what)
+                # An old name of gzip (RFC 9110, 8.4.1.3) that aiohttp passes through as it came.
+                if content and response.headers.get("Content-Encoding", "").strip().lower() == "x-gzip":
+                    content = await asyncio.to_thread(self._gunzip, content, what)
                 return Answer(response.status, response.headers, content, parse_date(response.headers.get("Date")))
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise SourceUnavailable(f"{what}: {_explain(exc)}") from exc
@@ -138,6 +142,18 @@ class HttpClients:
                 response.close()
                 raise AnswerTooLarge(f"{what}: the answer is over {self._max_bytes} bytes")
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _gunzip(self, content: bytes, what: str) -> bytes:
+        inflating = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            body = inflating.decompress(content, self._max_bytes + 1)
+        except zlib.error as exc:
+            raise aiohttp.ClientPayloadError from exc
+        if len(body) > self._max_bytes:
+            raise AnswerTooLarge(f"{what}: the answer is over {self._max_bytes} bytes")
+        if not inflating.eof:
+            raise aiohttp.ClientPayloadError
+        return body
 
     async def _session(self, egress: Egress) -> aiohttp.ClientSession:
         session = self._sessions.get(egress)

@@ -101,6 +101,25 @@ async def test_compressed_answers_are_unpacked() -> None:
     assert answer.body == b"x" * 100_000
 
 
+@pytest.mark.parametrize("name", ["gzip", "x-gzip", "X-GZip"])
+async def test_gzip_is_unpacked_under_its_old_name_too(name: str) -> None:
+    said = response(gzip.compress(b"x" * 100_000), headers=f"Content-Encoding: {name}\r\n")
+    async with serving(RawServer(lambda _: said)) as server:
+        assert (await get(server.base_url)).body == b"x" * 100_000
+
+
+@pytest.mark.parametrize("packed", [b"this is no gzip at all", gzip.compress(b"torn" * 1000)[:-9]])
+async def test_a_torn_answer_under_the_old_name_is_unavailable(packed: bytes) -> None:
+    assert "can't be unpacked" in await complaint(response(packed, headers="Content-Encoding: x-gzip\r\n"))
+
+
+async def test_the_cap_holds_under_the_old_name() -> None:
+    said = response(gzip.compress(b"x" * 5001), headers="Content-Encoding: x-gzip\r\n")
+    async with serving(RawServer(lambda _: said)) as server:
+        with pytest.raises(AnswerTooLarge):
+            await get(server.base_url, http=HttpClients(max_bytes=5000))
+
+
 async def test_no_redirect_is_followed() -> None:
     said = response(b"", "302 Found", "Location: http://127.0.0.1:9/elsewhere\r\n")
     async with serving(RawServer(lambda _: said)) as server, HttpClients() as http:

@@ -67,6 +67,8 @@ def begin(lane: Lane, after: Checkpoint | None, window: Window | None, now: Vend
     at = after or Checkpoint()
     if lane is Lane.TIP and not {"beginning", "started"} <= at.state.keys():
         at = _first(at, now.now, rules)
+    if not now.skewed:
+        at = _without_wrong_clock(lane, at, window, now.now, rules)
     start = _start(lane, at, window, now.now, rules)
     goal = now.now if lane is not Lane.JOB or window is None or window.end is None else min(now.now, window.end)
     start, goal = floor_ms(start), floor_ms(goal)
@@ -80,6 +82,18 @@ def _first(at: Checkpoint, now: datetime, rules: Rules) -> Checkpoint:
     beginning = at.watermark or floor_ms(_before(now, rules.start_from))
     state = {**at.state, "beginning": format_utc(beginning), "started": format_utc(now)}
     return Checkpoint(beginning, run=at.run, state=state)
+
+
+def _without_wrong_clock(lane: Lane, at: Checkpoint, window: Window | None, now: datetime, rules: Rules) -> Checkpoint:
+    """Where both clocks agree that a feed began in the future, it began by a wrong one: nothing was read, begin anew.
+
+    A sweep counts from there too; a little ahead it may be, since the vendor has more than one clock.
+    """
+    if lane is Lane.TIP and parse_rfc3339(at.state["beginning"]) > now:
+        return _first(replace(at, watermark=None), now, rules)
+    if lane is Lane.SWEEP and window is not None and at.watermark and at.watermark > now + rules.sweep_window:
+        return replace(at, watermark=min(window.start, at.watermark))
+    return at
 
 
 def _before(moment: datetime, span: timedelta) -> datetime:

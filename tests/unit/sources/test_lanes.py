@@ -111,6 +111,27 @@ def test_a_start_in_ages_past_is_no_overflow() -> None:
     assert run_in(at).start == datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def test_a_feed_begun_by_a_clock_far_ahead_begins_anew_once_both_clocks_agree() -> None:
+    wrong = lanes.begin(Lane.TIP, None, None, vendor(NOW + 365 * DAY, -365 * 86400.0), RULES)
+    wrong = replace(wrong, run=None)
+
+    still = lanes.begin(Lane.TIP, wrong, None, vendor(NOW, 365 * 86400.0), RULES)
+    at = lanes.begin(Lane.TIP, wrong, None, vendor(), RULES)
+
+    assert (still.run, still.watermark) == (None, wrong.watermark)
+    assert at == lanes.begin(Lane.TIP, None, None, vendor(), RULES)
+
+
+def test_a_sweep_begun_by_a_clock_far_ahead_begins_anew_with_its_feed() -> None:
+    window = Window(NOW - DAY)
+
+    at = lanes.begin(Lane.SWEEP, Checkpoint(NOW + 365 * DAY), window, vendor(), RULES)
+    soon = lanes.begin(Lane.SWEEP, Checkpoint(NOW + 11 * MINUTE), window, vendor(), RULES)
+
+    assert (at.watermark, run_in(at).start) == (window.start, window.start)
+    assert (soon.watermark, soon.run) == (NOW + 11 * MINUTE, None)
+
+
 def test_requests_are_in_whole_milliseconds() -> None:
     after = tip(NOW - HOUR + timedelta(microseconds=1999))
 

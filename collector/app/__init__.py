@@ -1,6 +1,6 @@
 """The composition root: configuration in, running daemon out."""
 
 from collector.app.dry_run import dry_run
-from collector.app.engine import run, run_once
+from collector.app.engine import DRAIN_SECONDS, run, run_once
 
-__all__ = ["dry_run", "run", "run_once"]
+__all__ = ["DRAIN_SECONDS", "dry_run", "run", "run_once"]

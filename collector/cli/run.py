@@ -7,6 +7,8 @@ import asyncio
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from collector.config import Config
 
 _DELIVER_TIMEOUT = "60s"
+# After the time that sinks get for what was fetched: for closing what is open.
+_CLOSING_SECONDS = 2.0
+_SAYING_SECONDS = 1.0
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -75,16 +80,47 @@ def _in_loop(work: object) -> int:
 
 
 async def _forever(config: Config) -> int:
+    from collector.app import DRAIN_SECONDS
     from collector.app import run as run_app
     from collector.notify import Notifier
 
     stop, reload = asyncio.Event(), asyncio.Event()
+
+    def end() -> None:
+        if not stop.is_set():
+            stop.set()
+            _end_by_force(DRAIN_SECONDS + _CLOSING_SECONDS)
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     await run_app(config, stop, reload, notifier=Notifier.from_environment(os.environ))
     return 0
+
+
+def _end_by_force(seconds: float) -> None:
+    """End the process, with status 1, unless it has ended by itself within so many seconds.
+
+    A thread that waits for a disk that hangs can't be cancelled, and the interpreter waits for it even at its exit.
+    Nothing is lost: every stop is good for no more than a crash.
+    """
+
+    def say() -> None:
+        import structlog
+
+        log = structlog.get_logger()
+        log.error("did not stop in time, ending by force, the rest follows after the next start", seconds=seconds)
+        sys.stdout.flush()
+
+    def wait() -> None:
+        time.sleep(seconds)
+        saying = threading.Thread(target=say, daemon=True)  # who reads the log may hang, too
+        saying.start()
+        saying.join(_SAYING_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=wait, name="end by force", daemon=True).start()
 
 
 async def _once(config: Config, deliver_timeout: float) -> int:

@@ -141,6 +141,7 @@ async def test_window_of_90_days_ago_fetched_again_after_a_prune_doubles_nothing
     assert verdict.good, verdict
 
 
+@pytest.mark.timeout(300)
 async def test_unreadable_record_becomes_a_gap_and_all_others_arrive(tmp_path: Path) -> None:
     vendor = simulator()
     now = datetime.now(UTC)
@@ -149,7 +150,7 @@ async def test_unreadable_record_becomes_a_gap_and_all_others_arrive(tmp_path: P
     vendor.faults.make_unreadable(bad)
     async with vendor.serve() as base_url, daemon(Setup(tmp_path, base_url)) as running:
         await running.start()
-        status = await running.until(lambda status: status["feeds"][0]["gaps"] >= 1, seconds=120)
+        status = await running.until(lambda status: status["feeds"][0]["gaps"] >= 1, seconds=240)
         await running.until(lambda status: status["feeds"][0]["events"] >= len(ids) - 1)
         await running.until(lambda status: status["sinks"][0]["backlog_events"] == 0)
         verdict = await judged(vendor, running.setup)

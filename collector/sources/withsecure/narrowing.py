@@ -10,9 +10,12 @@ answer holds no anchor that would lead past it. So its time is found, in windows
 2. `asc`, `desc`: records can share that millisecond. It is read from both ends, with limits down to one, up to the
    record that can't be read.
 3. `control`, `asc_again`, `desc_again`: a vendor whose every answer is garbage for an hour has no unreadable record.
-   The hour before, which has been read already, is read with limit 1 (its records are dropped), or less of it where
-   that can't be read; only if that works is the record tried again, from both sides. Three such rounds in a row make
-   a gap of that millisecond.
+   Another record is looked for, with limit 1, next to it and up to 30 days before and behind it (it is dropped); an
+   empty answer tells nothing, for those may be all that still works. Right after one was read, the record is tried
+   again from both sides. Four such rounds in a row, over more than a minute, make a gap of that millisecond. Where no
+   other record can be read, nothing is concluded and everything is asked again, ever more slowly.
+
+A token that is refused meanwhile costs no more than its phase, which begins again without it.
 
 Any success on the way leads back: a record that becomes readable is delivered. After it the run goes on behind the
 millisecond, and the limit grows back.
@@ -22,22 +25,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
 from collector.model import Gap
 from collector.sources.lanes import resume_from
-from collector.sources.run import MILLISECOND, Narrow, Phase, Run
+from collector.sources.run import MILLISECOND, Narrow, Phase, Run, floor_ms
 
 MAX_LIMIT = 200
 
 _TRIES = 3
-_PROOFS = 3
-_CONTROLS = 22
+_WAITS_BETWEEN_PROOFS = (5.0, 20.0, 60.0)
+_CONTROLS = 9
+_RESTARTS = 20
 _GOOD_PAGES = 4
-_FIRST_WAIT, _LONGEST_WAIT, _WAIT_BETWEEN_PROOFS = 0.25, 2.0, 2.0
-_CONTROL_SPAN = timedelta(hours=1)
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 2.0
+_FIRST_REST, _LONGEST_REST = 5.0, 300.0
+_CONTROL_SPANS = (timedelta(hours=1), timedelta(days=1), timedelta(days=30))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,10 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """What an unreadable answer leads to. `lasting`: nothing can be read, so nothing is to be concluded."""
+    """What an unreadable answer leads to. `lasting`: nothing can be read, so nothing is to be concluded.
+
+    Then the caller says so, and asks `run` after `wait` seconds.
+    """
 
     run: Run
     wait: float = 0.0
@@ -61,14 +70,11 @@ class Failed:
     lasting: bool = False
 
 
-def ask_of(run: Run, gaps: Sequence[tuple[datetime, datetime]] = ()) -> Ask:
+def ask_of(run: Run, now: datetime, gaps: Sequence[tuple[datetime, datetime]] = ()) -> Ask:
     """The request a run makes next; `gaps` are the lane's known ones, which a control read must not meet."""
     if run.narrow is not None and run.narrow.phase == "control":
-        end = run.start
-        for gap_start, gap_end in sorted(gaps, reverse=True):
-            end = gap_start if gap_end == end else end
-        span = max(MILLISECOND, _CONTROL_SPAN / 2**run.narrow.controls)
-        return Ask(max([end - span, *(gap_end for _, gap_end in gaps if gap_end < end)]), end, limit=1)
+        asks = _controls(run, now, gaps)
+        return asks[run.narrow.controls % len(asks)]
     descending = run.narrow is not None and run.narrow.phase in {"desc", "desc_again"}
     return Ask(run.start, run.end, run.limit, run.token, descending)
 
@@ -104,16 +110,35 @@ def succeeded(run: Run) -> Run:
     return run
 
 
+def expired(run: Run) -> Run | None:
+    """The run's token is refused: the phase of its search without it; None without a search, or if that goes on."""
+    narrow = run.narrow
+    if narrow is None or narrow.restarts >= _RESTARTS:
+        return None
+    narrow = replace(narrow, restarts=narrow.restarts + 1)
+    start = run.start
+    if narrow.phase == "search":
+        start = min(resume_from(run), run.end - MILLISECOND)
+    elif narrow.phase in {"asc", "asc_again"}:
+        narrow = replace(narrow, phase="asc", asc_token=None)
+    else:
+        narrow = replace(narrow, phase="desc", desc_token=None)
+    return replace(_fresh(run, start), narrow=narrow)
+
+
 def read_aside(run: Run, token: str | None, *, empty: bool) -> Run:
     """An answer out of order (`is_aside`) could be read."""
     narrow = run.narrow
-    if narrow is None or narrow.phase == "control":
-        return _turn(run, "asc_again")
+    if narrow is None:
+        return run
+    if narrow.phase == "control":
+        return _next_control(run, narrow) if empty else _again(run, narrow, sound=True)
     if token is None:  # read to its other end: nothing unreadable is left in this millisecond
         return _behind(run)
     if empty or token == run.token:
         return _turn(replace(run, narrow=replace(narrow, desc_token=token)), "control")
-    return replace(run, token=token, narrow=replace(narrow, phase="desc", proofs=0))
+    proofs = narrow.proofs if narrow.phase == "desc" else 0
+    return replace(run, token=token, narrow=replace(narrow, phase="desc", proofs=proofs))
 
 
 def after_window(run: Run) -> Run:
@@ -170,19 +195,60 @@ def _side_failed(run: Run, narrow: Narrow) -> Failed:
 
 
 def _control_failed(run: Run, narrow: Narrow) -> Failed:
-    narrow = replace(narrow, controls=narrow.controls + 1, proofs=0)
     wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(run.fails - 1, 10))
-    return Failed(replace(run, narrow=narrow), wait, lasting=narrow.controls > _CONTROLS)
+    return Failed(_next_control(run, replace(narrow, proofs=0)), wait)
+
+
+def _next_control(run: Run, narrow: Narrow) -> Run:
+    """Look elsewhere; when that was everywhere, see how the record itself fares."""
+    narrow = replace(narrow, controls=narrow.controls + 1)
+    if narrow.controls < _CONTROLS:
+        return replace(run, narrow=narrow)
+    return _again(run, replace(narrow, controls=0), sound=False)
+
+
+def _controls(run: Run, now: datetime, gaps: Sequence[tuple[datetime, datetime]]) -> list[Ask]:
+    """Where a record may be that can be read, the nearest first; at most `_CONTROLS` of them."""
+    widest = _CONTROL_SPANS[-1]
+    behind = _between(gaps, max(_EPOCH, run.start - widest), run.start)[::-1]
+    ahead = _between(gaps, run.end, min(floor_ms(now), run.end + widest))
+    asks = [Ask(start, end, limit=1, descending=True) for start, end in behind[:1]]
+    asks += [Ask(start, end, limit=1) for start, end in ahead[:1]]
+    asks += [Ask(max(start, end - span), end, limit=1) for start, end in behind[:1] for span in _CONTROL_SPANS]
+    asks += [Ask(start, end, limit=1, descending=True) for start, end in ahead[:1] + behind[1:3]]
+    asks += [Ask(start, end, limit=1) for start, end in ahead[1:2]]
+    return asks or [Ask(run.start - MILLISECOND, run.start, limit=1)]
+
+
+def _between(
+    gaps: Sequence[tuple[datetime, datetime]], start: datetime, end: datetime
+) -> list[tuple[datetime, datetime]]:
+    """What is left of a span without the gaps."""
+    left = []
+    for gap_start, gap_end in sorted(gaps):
+        if start < gap_start < end:
+            left.append((start, gap_start))
+        start = max(start, gap_end) if gap_start < end else start
+    return [*left, (start, end)] if start < end else left
 
 
 def _again_failed(run: Run, narrow: Narrow) -> Failed:
     if narrow.phase == "asc_again":
         return Failed(_turn(replace(run, narrow=narrow), "desc_again"), _FIRST_WAIT)
-    narrow = replace(narrow, proofs=narrow.proofs + 1)
-    if narrow.proofs < _PROOFS:
-        return Failed(_turn(replace(run, narrow=narrow), "control"), _WAIT_BETWEEN_PROOFS)
+    if not narrow.sound:
+        wait = min(_LONGEST_REST, _FIRST_REST * 2 ** min(narrow.rests, 10))
+        narrow = replace(narrow, rests=narrow.rests + 1, proofs=0)
+        return Failed(_turn(replace(run, narrow=narrow), "control"), wait, lasting=True)
+    if narrow.proofs < len(_WAITS_BETWEEN_PROOFS):
+        wait = _WAITS_BETWEEN_PROOFS[narrow.proofs]
+        narrow = replace(narrow, proofs=narrow.proofs + 1)
+        return Failed(_turn(replace(run, narrow=narrow), "control"), wait)
     gap = Gap(run.start, run.end, narrow.reason, narrow.asc_token)
     return Failed(_behind(run), gap=gap)
+
+
+def _again(run: Run, narrow: Narrow, *, sound: bool) -> Run:
+    return _turn(replace(run, narrow=replace(narrow, sound=sound)), "asc_again")
 
 
 def _turn(run: Run, phase: Phase) -> Run:

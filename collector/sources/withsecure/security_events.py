@@ -16,7 +16,7 @@ from datetime import timedelta
 from structlog.typing import FilteringBoundLogger as Log
 
 from collector.clock import Clock
-from collector.errors import SourceUnavailable
+from collector.errors import CheckpointExpired, SourceUnavailable
 from collector.http import Answer, AnswerTooLarge
 from collector.model import Checkpoint, Gap, Lane, Page, Record, Window
 from collector.sources import lanes
@@ -38,13 +38,18 @@ _SLICE_ON_LOOP_BYTES = 512 << 10
 
 
 class SecurityEvents:
-    """Reads security events for one API client. Keeps nothing between calls: positions are in the checkpoints."""
+    """Reads security events for one API client. Positions are in the checkpoints.
+
+    Kept between calls is only how a search goes on whose last step raised an error, so that nothing was stored: losing
+    it costs requests.
+    """
 
     def __init__(self, config: WithSecureConfig, client: WithSecureClient, clock: Clock, log: Log) -> None:
         self._log = log
         self._client = client
         self._clock = clock
         self._organization_id = config.organization_id
+        self._instead: dict[Lane, tuple[Run, Run]] = {}
         self._rules = lanes.Rules(
             width=_WIDEST,
             limit=MAX_LIMIT,
@@ -65,10 +70,17 @@ class SecurityEvents:
             # Nothing to read before the vendor's clock has moved on; unless it was told wrongly, so it is asked anew.
             self._client.doubt_time()
             return self._page(lanes.Step(at, more=False, watermark=at.watermark), planned)
+        stored, following = self._instead.pop(lane, (run, run))
+        run = following if stored == run else run
         try:
-            answer, slices = await self._read(narrowing.ask_of(run, lanes.known_gaps(at.state)), lane)
+            answer, slices = await self._read(narrowing.ask_of(run, planned.now, lanes.known_gaps(at.state)), lane)
         except (UnreadablePage, AnswerTooLarge) as exc:
             return self._unreadable(lane, at, run, exc)
+        except CheckpointExpired:
+            anew = narrowing.expired(run)
+            if anew is None:
+                raise
+            return self._page(lanes.Step(lanes.keep(at, anew), more=True), self._client.vendor_clock.read())
         now = self._client.vendor_clock.read()
         if after is None and now.now < planned.now - timedelta(seconds=1):
             # The login's clock was ahead of this answer's: begin by the earlier one, before anything depends on it.
@@ -128,7 +140,9 @@ class SecurityEvents:
         now = self._client.vendor_clock.read()
         outcome = narrowing.failed(run, str(exc), at_once=isinstance(exc, AnswerTooLarge))
         if outcome.lasting:
-            raise exc
+            stored = run_of(at) or run
+            self._instead[lane] = stored, outcome.run
+            raise SourceUnavailable(f"nothing can be read: {exc}", outcome.wait) from exc
         if outcome.gap is None:
             tell = self._log.warning if run.fails == 0 and run.narrow is None else self._log.debug
             tell("page unreadable", lane=lane, limit=run.limit, in_a_row=outcome.run.fails, error=str(exc))

@@ -188,6 +188,7 @@ class Reading:
     pages: list[Page] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     expired: int = 0
+    failures: int = 0
 
     @property
     def names(self) -> list[str]:

@@ -47,6 +47,8 @@ async def test_status_tells_of_every_feed_and_sink(world: World) -> None:
     async with world.running() as running:
         await running.delivered(5)
         await running.settled()
+        archive = running.engine.delivering.deliveries["archive"].status
+        await running.until(lambda: not archive.backlog_events, passing=1.0)
         status = await running.operations.status()
 
     assert (status["pid"], status["state"]["polling"]) == (os.getpid(), "running")

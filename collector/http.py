@@ -29,6 +29,7 @@ from collector.errors import SourceUnavailable
 
 USER_AGENT = f"edr-collector/{__version__}"
 MAX_ANSWER_BYTES = 64 << 20
+MAX_READING_BYTES = 64 << 20
 
 _TIMEOUT = aiohttp.ClientTimeout(total=300, connect=30, sock_connect=30, sock_read=60)
 _MAX_RETRY_AFTER = 3600.0
@@ -84,14 +85,48 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+class Room:
+    """The bytes of all answers that are being read; who finds none left waits until others are through.
+
+    The answer begun first may always grow, else answers could wait for each other for ever: so there may be `total`
+    bytes and one answer. The time spent waiting counts as time of the request.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._held: dict[object, int] = {}
+        self._released = asyncio.Event()
+        self.held = 0
+
+    async def grow(self, answer: object, size: int) -> None:
+        """Hold so many more bytes for an answer."""
+        self._held.setdefault(answer, 0)
+        while self.held + size > self._total and next(iter(self._held)) is not answer:
+            self._released.clear()
+            await self._released.wait()
+        self._held[answer] += size
+        self.held += size
+
+    def release(self, answer: object) -> None:
+        """The answer was read, or given up."""
+        self.held -= self._held.pop(answer, 0)
+        self._released.set()
+
+
 class HttpClients:
     """Sends requests; one object for the whole program, since a TLS context alone costs 0.8 MiB.
 
     Async context manager: leaving it closes every connection.
     """
 
-    def __init__(self, timeout: aiohttp.ClientTimeout = _TIMEOUT, max_bytes: int = MAX_ANSWER_BYTES) -> None:
+    def __init__(
+        self,
+        timeout: aiohttp.ClientTimeout = _TIMEOUT,
+        max_bytes: int = MAX_ANSWER_BYTES,
+        max_reading: int = MAX_READING_BYTES,
+    ) -> None:
         self._timeout = timeout
+        self.room = Room(max_reading)
         self._max_bytes = max_bytes
         self._sessions: dict[Egress, aiohttp.ClientSession] = {}
         self._opening = asyncio.Lock()
@@ -135,12 +170,16 @@ class HttpClients:
     async def _read(self, response: aiohttp.ClientResponse, what: str) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self._max_bytes:
-                response.close()
-                raise AnswerTooLarge(f"{what}: the answer is over {self._max_bytes} bytes")
+        try:
+            async for chunk in response.content.iter_any():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > self._max_bytes:
+                    response.close()
+                    raise AnswerTooLarge(f"{what}: the answer is over {self._max_bytes} bytes")
+                await self.room.grow(response, len(chunk))
+        finally:
+            self.room.release(response)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _gunzip(self, content: bytes, what: str) -> bytes:

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from collector.errors import SourceUnavailable
-from collector.http import Answer, AnswerTooLarge, Egress, HttpClients, parse_date, parse_retry_after
+from collector.http import Answer, AnswerTooLarge, Egress, HttpClients, Room, parse_date, parse_retry_after
 from tests.integration.certificates import Certificates, make_certificates
 
 NOW = datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
@@ -187,6 +187,55 @@ async def test_a_body_over_the_cap_is_too_large_however_it_was_packed(*, packed:
         with pytest.raises(AnswerTooLarge, match="over 999999 bytes"):
             await get(server.base_url, http=HttpClients(max_bytes=999_999))
         await get(server.base_url, http=HttpClients(max_bytes=1_000_000))
+
+
+async def test_answers_read_at_a_time_share_one_room_and_all_arrive() -> None:
+    most = 0
+
+    async def watch(room: Room) -> None:
+        nonlocal most
+        while True:
+            most = max(most, room.held)
+            await asyncio.sleep(0)
+
+    async with serving(RawServer(lambda _: response(b"x" * 1_000_000))) as server, HttpClients(max_reading=1) as http:
+        watching = asyncio.create_task(watch(http.room))
+        asked = [http.request("GET", server.base_url, headers={}, egress=DIRECT) for _ in range(8)]
+        answers = await asyncio.gather(*asked)
+        watching.cancel()
+
+    assert {len(answer.body) for answer in answers} == {1_000_000}
+    assert 0 < most <= 1_000_000
+    assert http.room.held == 0
+
+
+async def test_who_gives_up_while_it_waits_for_room_leaves_nothing_behind() -> None:
+    room = Room(100)
+    await room.grow("first", 60)
+    waiting = asyncio.create_task(room.grow("second", 60))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    await room.grow("first", 60)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    room.release("second")
+    third = asyncio.create_task(room.grow("third", 60))
+    await asyncio.sleep(0)
+    assert not third.done()
+
+    room.release("first")
+    await third
+    assert room.held == 60
+
+
+async def test_an_answer_that_breaks_off_gives_its_room_back() -> None:
+    said = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50_000
+    async with serving(RawServer(lambda _: said)) as server, HttpClients() as http:
+        with pytest.raises(SourceUnavailable):
+            await http.request("GET", server.base_url, headers={}, egress=DIRECT)
+
+    assert http.room.held == 0
 
 
 async def test_a_refused_connection_is_unavailable() -> None:

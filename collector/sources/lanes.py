@@ -123,14 +123,18 @@ def advance(lane: Lane, at: Checkpoint, run: Run, records: Sequence[Record], tok
     if token is None:
         return None
     digest = _digest(records, token)
-    if token == run.token or digest == run.mark:
-        return _step_out_of_circle(lane, at, run)
+    if token == run.token:
+        return _step_out_of_circle(lane, at, run, resume_from(run))
+    if digest == run.mark:
+        # Once around since the mark: one page had to begin before the last, which is no disorder.
+        turned_once = run.ordered and run.turns <= run.marked_turns + 1
+        return _step_out_of_circle(lane, at, run, _last_place(run) if turned_once else run.start)
     empty = 0 if records else run.empty + 1
     if empty >= _EMPTY_AT_ALL:
         raise CheckpointExpired(f"{empty} empty pages in a row, each with an anchor")
     run = msgspec.structs.replace(run, token=token, empty=empty)
     if run.pages >= 2 * run.marked:  # Brent: a circle of any length is found within a few turns
-        run = msgspec.structs.replace(run, mark=digest, marked=run.pages)
+        run = msgspec.structs.replace(run, mark=digest, marked=run.pages, marked_turns=run.turns)
     return Step(_follow(lane, at, run), more=True, retry_after=_EMPTY_WAIT if empty >= _EMPTY_AT_ONCE else None)
 
 
@@ -141,16 +145,19 @@ def note(run: Run, records: Sequence[Record], now: VendorTime) -> Run:
     future would lead past all that come after it.
     """
     seen: set[str] = set()
-    last, ordered, newest = None, run.ordered, run.newest
+    last, ordered, newest, turns = None, run.ordered, run.newest, run.turns
     for record in records:
         moment = record.recorded_at
         if moment is None or not run.start <= moment < run.end or record.id in seen:  # a repeat is no sign of disorder
             continue
         seen.add(record.id)
+        if last is None and run.page_last is not None and moment < floor_ms(run.page_last):
+            turns += 1
         if last is not None and moment < last:
             ordered = False
         last = moment
         newest = moment if newest is None else max(newest, moment)
+    page_last = last or run.page_last
     if last is not None and run.last is not None:
         last = max(last, run.last)
     return msgspec.structs.replace(
@@ -161,6 +168,8 @@ def note(run: Run, records: Sequence[Record], now: VendorTime) -> Run:
         newest=newest,
         last=last or run.last,
         ordered=ordered,
+        page_last=page_last,
+        turns=turns,
     )
 
 
@@ -204,11 +213,18 @@ def remember_gap(at: Checkpoint, gap: Gap) -> Checkpoint:
 
 def resume_from(run: Run) -> datetime:
     """From where the window can be read again without its token, losing nothing."""
-    return max(run.start, floor_ms(run.last)) if run.ordered and run.last is not None else run.start
+    return _last_place(run) if _in_order(run) else run.start
 
 
-def _step_out_of_circle(lane: Lane, at: Checkpoint, run: Run) -> Step:
-    start = resume_from(run)
+def _in_order(run: Run) -> bool:
+    return run.ordered and run.turns == 0
+
+
+def _last_place(run: Run) -> datetime:
+    return run.start if run.last is None else max(run.start, floor_ms(run.last))
+
+
+def _step_out_of_circle(lane: Lane, at: Checkpoint, run: Run, start: datetime) -> Step:
     anew = msgspec.structs.replace(run, start=start, token=None, mark="", marked=0, empty=0)
     if start > run.start:
         return Step(_follow(lane, at, msgspec.structs.replace(anew, stalls=0)), more=True)
@@ -243,7 +259,7 @@ def _digest(records: Sequence[Record], token: str) -> str:
 
 
 def _follow(lane: Lane, at: Checkpoint, run: Run) -> Checkpoint:
-    if lane is not Lane.SWEEP and run.ordered and run.last is not None:
+    if lane is not Lane.SWEEP and _in_order(run) and run.last is not None:
         at = replace(at, watermark=_later(at.watermark, min(run.last, run.end, run.date)))
     return keep(at, run)
 
@@ -270,7 +286,9 @@ def _next_window(run: Run, state: Mapping[str, Any], rules: Rules) -> Run | None
     if start >= run.goal:
         return None
     end = min([run.goal, start + rules.width, *(gap_start for gap_start, _ in gaps if gap_start > start)])
-    return msgspec.structs.replace(run, start=start, end=end, token=None, mark="", marked=0, empty=0, stalls=0)
+    return msgspec.structs.replace(
+        run, start=start, end=end, token=None, mark="", marked=0, empty=0, stalls=0, turns=0, marked_turns=0
+    )
 
 
 def _state_without_old_gaps(state: Mapping[str, Any], start: datetime) -> Mapping[str, Any]:

@@ -48,6 +48,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recorded_at. `last`: up to where records came in ascending order, `ordered`: whether all did. `skewed`: an answer's
     clock and this host's were far apart. `pages` read, `empty` ones in a row, `stalls`: how often tokens led in a
     circle, or were refused, without getting anywhere. `mark`: what page `marked` of this run held, by its hash.
+    `turns`: pages of this window that began before the one ahead of them ended (`page_last`), `marked_turns`: as many
+    at the mark.
     `limit`: records to ask for, `good` pages read with it, `tries` that failed with it, `fails` in a row.
     """
 
@@ -67,6 +69,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stalls: int = 0
     mark: str = ""
     marked: int = 0
+    page_last: datetime | None = None
+    turns: int = 0
+    marked_turns: int = 0
     good: int = 0
     tries: int = 0
     fails: int = 0

@@ -181,6 +181,31 @@ def test_out_of_order_the_tip_stays_until_the_window_is_read() -> None:
     assert at.watermark == NOW - HOUR
 
 
+def test_pages_out_of_order_hold_the_tip_and_cost_no_record_where_a_token_is_refused() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    begun = run_in(at).start
+
+    at = page(Lane.TIP, at, [NOW - 40 * MINUTE, NOW - 30 * MINUTE], "t1").checkpoint
+    at = page(Lane.TIP, at, [NOW - 50 * MINUTE, NOW - 20 * MINUTE], "t2").checkpoint
+    at = page(Lane.TIP, at, [NOW - 10 * MINUTE], "t3").checkpoint
+
+    assert at.watermark == NOW - 30 * MINUTE
+    exc = lanes.expired(at, "anchor refused")
+    assert exc.resume is not None
+    assert run_in(exc.resume).start == begun
+    assert page(Lane.TIP, exc.resume).watermark == NOW
+
+
+def test_a_page_that_begins_at_the_last_moment_is_in_order() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+    last = NOW - 30 * MINUTE + timedelta(microseconds=1500)
+
+    at = page(Lane.TIP, at, [NOW - 40 * MINUTE, last], "t1").checkpoint
+    at = page(Lane.TIP, at, [last - timedelta(microseconds=300), NOW - 20 * MINUTE], "t2").checkpoint
+
+    assert at.watermark == NOW - 20 * MINUTE
+
+
 def test_repeats_in_a_page_say_nothing_about_its_order() -> None:
     at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
     records = [record(NOW - 20 * MINUTE, "a"), record(NOW - 10 * MINUTE, "b"), record(NOW - 20 * MINUTE, "a")]

@@ -106,6 +106,18 @@ def test_tokens_that_lead_back_to_the_same_records_are_a_circle_although_each_is
     assert (run_in(at).start, run_in(at).token) == (NOW - 30 * MINUTE, None)
 
 
+def test_a_circle_of_pages_that_span_time_is_left_at_its_latest_record() -> None:
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), RULES)
+
+    for number in range(20):
+        first = NOW - 50 * MINUTE + number % 3 * 10 * MINUTE
+        at = page(Lane.TIP, at, [first, first + 9 * MINUTE], f"nonce{number}").checkpoint
+        if run_in(at).token is None:
+            break
+
+    assert (run_in(at).start, run_in(at).token) == (NOW - 21 * MINUTE, None)
+
+
 def test_a_refused_token_costs_the_token_and_nothing_read() -> None:
     at = lanes.begin(Lane.SWEEP, tip(NOW - 40 * DAY), None, vendor(), RULES)
     begun = run_in(at)

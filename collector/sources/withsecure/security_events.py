@@ -10,9 +10,11 @@ parameters go with it again. Positions are persistence times; `exclusiveStart` w
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
+import aiohttp
 from structlog.typing import FilteringBoundLogger as Log
 
 from collector.clock import Clock
@@ -35,13 +37,15 @@ ENGINE_GROUPS = ("epp", "edr", "ecp", "xm")
 _WIDEST = timedelta(days=30)
 # A slice of this size takes about as long as the loop may be held up.
 _SLICE_ON_LOOP_BYTES = 512 << 10
+# So often in a row a page may fail otherwise than by being torn; each step of the search then waits a while.
+_FAULTS, _FAULT_WAIT = 5, 10.0
 
 
 class SecurityEvents:
     """Reads security events for one API client. Positions are in the checkpoints.
 
-    Kept between calls is only how a search goes on whose last step raised an error, so that nothing was stored: losing
-    it costs requests.
+    Kept between calls is only what an error keeps from the store: how often a page has failed, and how a search goes on
+    whose last step raised one. Losing it costs requests.
     """
 
     def __init__(self, config: WithSecureConfig, client: WithSecureClient, clock: Clock, log: Log) -> None:
@@ -50,6 +54,7 @@ class SecurityEvents:
         self._clock = clock
         self._organization_id = config.organization_id
         self._instead: dict[Lane, tuple[Run, Run]] = {}
+        self._faults: Counter[Lane] = Counter()
         self._rules = lanes.Rules(
             width=_WIDEST,
             limit=MAX_LIMIT,
@@ -81,6 +86,11 @@ class SecurityEvents:
             if anew is None:
                 raise
             return self._page(lanes.Step(lanes.keep(at, anew), more=True), self._client.vendor_clock.read())
+        except SourceUnavailable as exc:
+            if not self._is_pages_own(lane, run, exc):
+                raise
+            return self._unreadable(lane, at, run, exc, at_least=_FAULT_WAIT)
+        del self._faults[lane]
         now = self._client.vendor_clock.read()
         if after is None and now.now < planned.now - timedelta(seconds=1):
             # The login's clock was ahead of this answer's: begin by the earlier one, before anything depends on it.
@@ -135,7 +145,19 @@ class SecurityEvents:
         )
         return self._page(step, now, slices.records, request_id)
 
-    def _unreadable(self, lane: Lane, at: Checkpoint, run: Run, exc: SourceUnavailable) -> Page:
+    def _is_pages_own(self, lane: Lane, run: Run, exc: SourceUnavailable) -> bool:
+        """Whether a failure counts like a page that can't be read: the same page fails for the fifth time.
+
+        The vendor must have answered the page's own request: an outage of the network or the login says nothing.
+        """
+        is_answer = str(exc).startswith(PATH) or isinstance(exc.__cause__, aiohttp.ClientPayloadError)
+        if exc.throttled or exc.retry_after is not None or not is_answer:
+            return False
+        self._faults[lane] += 1
+        is_searching = run.fails > 0 or run.limit < MAX_LIMIT or run.narrow is not None
+        return self._faults[lane] >= _FAULTS or is_searching
+
+    def _unreadable(self, lane: Lane, at: Checkpoint, run: Run, exc: SourceUnavailable, at_least: float = 0.0) -> Page:
         """The answer can't be read: the run remembers, so a page without records carries it to the store."""
         now = self._client.vendor_clock.read()
         outcome = narrowing.failed(run, str(exc), at_once=isinstance(exc, AnswerTooLarge))
@@ -146,7 +168,7 @@ class SecurityEvents:
         if outcome.gap is None:
             tell = self._log.warning if run.fails == 0 and run.narrow is None else self._log.debug
             tell("page unreadable", lane=lane, limit=run.limit, in_a_row=outcome.run.fails, error=str(exc))
-            step = lanes.Step(lanes.keep(at, outcome.run), more=True, retry_after=outcome.wait)
+            step = lanes.Step(lanes.keep(at, outcome.run), more=True, retry_after=max(at_least, outcome.wait))
             return self._page(step, now)
         at = lanes.remember_gap(at, outcome.gap)
         return self._page(self._behind(lane, at, run, outcome.run, now), now, gaps=(outcome.gap,))

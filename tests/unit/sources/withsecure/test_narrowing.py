@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.errors import SourceUnavailable
+from collector.errors import SourceDenied, SourceUnavailable
 from collector.model import Checkpoint, Lane, Window
 from collector.timestamps import parse_rfc3339
 from tests.unit.sources.withsecure.vendor import Asked, Bench, Reading, Say, bench, error, missing
@@ -29,9 +29,9 @@ async def read_patiently(
     for _ in range(5000):
         try:
             page = await it.fetch(reading.checkpoint, lane, window)
-        except SourceUnavailable as exc:
+        except (SourceUnavailable, SourceDenied) as exc:
             reading.failures += 1
-            await it.clock.advance(exc.retry_after or 30.0)
+            await it.clock.advance(getattr(exc, "retry_after", None) or 30.0)
             continue
         reading.checkpoint = page.checkpoint
         reading.records += page.records
@@ -343,3 +343,44 @@ async def test_a_search_survives_a_restart_in_the_middle() -> None:
             earlier = reading.pages[: reading.pages.index(page) + 1]
             seen = {record.id for one in earlier for record in one.records} | set(rest.names)
             assert seen == set(names) - {names[7]}
+
+
+GZIP = {"Content-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [error(500), Say(502, b"<html>Bad gateway</html>"), Say(), Say(body=b"<html>"), Say(body=b"cut", headers=GZIP)],
+)
+@pytest.mark.parametrize("index", [0, 250])
+async def test_a_page_that_always_fails_in_another_way_is_passed_too(index: int, said: Say) -> None:
+    async with bench() as it:
+        names = it.vendor.fill(300, it.vendor.now - HOUR, SECOND)
+        usual = it.vendor._page
+
+        def fail(asked: Asked) -> Say:
+            page = usual(asked)
+            return said if names[index].encode() in page.body.partition(b'"nextAnchor"')[0] else page
+
+        it.vendor._page = fail  # type: ignore[method-assign]
+        reading = await read_patiently(it)
+
+    assert missing(names, reading) == {names[index]}
+    assert len(reading.gaps) == 1
+    assert reading.failures == 4
+
+
+@pytest.mark.parametrize(
+    "said", [error(503), error(503, headers={"Retry-After": "20"}), error(429), error(401), error(403), Say()]
+)
+async def test_an_outage_of_an_hour_that_spares_nothing_makes_no_gap(said: Say) -> None:
+    async with bench() as it:
+        began, usual = it.vendor.now, it.vendor._page
+        names = it.vendor.fill(300, began - HOUR, SECOND)
+        it.vendor._page = lambda asked: said if it.vendor.now < began + HOUR else usual(asked)  # type: ignore[method-assign]
+        reading = await read_patiently(it)
+
+    assert reading.gaps == []
+    assert set(reading.names) == set(names)
+    if said.status in {401, 403, 429} or said.headers:
+        assert {asked["limit"] for asked in it.vendor.data} == {"200"}

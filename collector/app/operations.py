@@ -14,8 +14,7 @@ from collector.app.reloading import reload_config
 from collector.errors import CollectorError
 from collector.formats import FORMATS
 from collector.model import Event
-from collector.pipeline.poll_report import SKEW_SECONDS
-from collector.pipeline.status import FeedStatus, SinkStatus
+from collector.pipeline.status import SKEW_SECONDS, FeedStatus, SinkStatus
 from collector.store import DeadLetter, Position
 from collector.timestamps import format_utc
 

@@ -8,11 +8,9 @@ from collector.clock import Clock
 from collector.errors import CheckpointExpired, PageRefused, SourceDenied, SourceUnavailable
 from collector.metrics import METRICS
 from collector.model import Lane, Page
-from collector.pipeline.status import FeedStatus
+from collector.pipeline.status import SKEW_SECONDS, FeedStatus
 
 log = structlog.get_logger()
-
-SKEW_SECONDS = 30.0
 
 
 class PollReport:
@@ -40,6 +38,7 @@ class PollReport:
         now = self._clock.now()
         status.last_success = now
         status.vendor_time = page.vendor_time or status.vendor_time
+        self._skew(page.clock_skew)
         status.events += appended
         status.duplicates += duplicates
         status.gaps += len(page.gaps)
@@ -51,7 +50,6 @@ class PollReport:
         if lane is Lane.TIP and page.checkpoint.watermark is not None:
             status.watermark = page.checkpoint.watermark
             METRICS.feed_lag.labels(**labels).set(status.lag_seconds or 0.0)
-        self._skew(page.clock_skew)
         self._count(lane, page, appended, duplicates)
         METRICS.feed_last_success.labels(**labels).set(now.timestamp())
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 from collector.model import Lane, StreamId
 
+SKEW_SECONDS = 30.0  # this host's clock and the vendor's are apart
+
 FeedState = Literal["starting", "ok", "backing_off", "denied", "paused"]
 _GRAVITY: tuple[FeedState, ...] = ("starting", "ok", "backing_off", "denied", "paused")
 SinkState = Literal["starting", "ok", "backing_off", "held"]
@@ -55,10 +57,14 @@ class FeedStatus:
 
     @property
     def lag_seconds(self) -> float | None:
-        """How far the watermark is behind the vendor's clock, as of the last answer."""
+        """How far the watermark is behind the vendor's clock, as of the last answer.
+
+        Behind this host's where that is far ahead: a vendor whose clock stands still is not read up to the present.
+        """
         if self.watermark is None or self.vendor_time is None:
             return None
-        return max(0.0, (self.vendor_time - self.watermark).total_seconds())
+        behind = (self.vendor_time - self.watermark).total_seconds()
+        return max(0.0, behind + self.clock_skew if self.clock_skew > SKEW_SECONDS else behind)
 
 
 @dataclass(slots=True)

@@ -74,6 +74,15 @@ def test_page_of_known_events_is_no_new_event(report: PollReport, status: FeedSt
     assert status.lag_seconds is None
 
 
+@pytest.mark.parametrize(("skew", "lag"), [(20.0, 9.0), (3600.0, 3609.0), (-3600.0, 9.0)])
+def test_lag_counts_to_the_later_clock_where_they_are_apart(status: FeedStatus, skew: float, lag: float) -> None:
+    report = PollReport(status, FakeClock())
+
+    report.success(Lane.TIP, replace(PAGE, vendor_time=START + timedelta(seconds=9), clock_skew=skew), 0, 0)
+
+    assert status.lag_seconds == metric("feed_lag_seconds") == lag
+
+
 def test_failure_of_one_lane_shows_until_that_lane_succeeds(report: PollReport, status: FeedStatus) -> None:
     report.failure(Lane.SWEEP, SourceUnavailable("503"))
     report.success(Lane.TIP, PAGE, 0, 0)

@@ -6,11 +6,11 @@ import pytest
 
 from collector.errors import SourceDenied, SourceProtocolError
 from collector.http import HttpClients
-from collector.model import Lane
+from collector.model import Checkpoint, Lane, Window
 from collector.sources.base import BudgetKey, SourceContext
 from collector.sources.config import SourceConfig, SweepConfig
 from collector.sources.withsecure import PLUGIN
-from tests.unit.sources.withsecure.vendor import DATA, WHOAMI, CountingBudget, bench, error
+from tests.unit.sources.withsecure.vendor import DATA, WHOAMI, Asked, CountingBudget, Say, bench, error
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
 DAY, MILLISECOND = timedelta(days=1), timedelta(milliseconds=1)
@@ -55,6 +55,24 @@ async def test_check_does_without_whoami() -> None:
             error(404) if it.vendor.asked[-1].path == WHOAMI else said
         )
         assert await it.source.check() == []
+
+
+async def test_a_sweep_whose_anchors_die_after_three_pages_comes_to_its_end() -> None:
+    async with bench() as it:
+        names = it.vendor.fill(1500, it.vendor.now - 9 * MINUTE, 300 * MILLISECOND)
+        usual, pages = it.vendor._page, 0
+
+        def short_lived(asked: Asked) -> Say:
+            nonlocal pages
+            pages = pages + 1 if asked["anchor"] else 1
+            return usual(asked) if pages <= 3 else error(400, "anchor expired")
+
+        it.vendor._page = short_lived  # type: ignore[method-assign]
+        window = Window(it.vendor.now - DAY)
+        sweep = await it.read(Checkpoint(it.vendor.now), Lane.SWEEP, window, most=30)
+
+    assert set(sweep.names) == set(names)
+    assert sweep.expired
 
 
 async def test_an_unknown_feed_is_refused() -> None:

@@ -41,6 +41,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the whole of the program's exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_missing_streams()
     try:
         parsed = _parse(arguments)
         status: int = parsed.func(parsed)
@@ -57,6 +58,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return _reader_gone()
     return status
+
+
+def _open_missing_streams() -> None:
+    """Give a process that was started without one of its standard files an empty one.
+
+    Otherwise the next file opened takes its number: a log line would go into the state, and libuv aborts the process.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 -- lives as long as we do
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 -- likewise
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -64,6 +64,8 @@ def control_path(config: Path) -> Path:
         mark = getattr(exc, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError([f"{config}{line}: no valid YAML: {getattr(exc, 'problem', None) or exc}"]) from exc
+    if document is not None and not isinstance(document, dict):
+        raise ConfigError([f"{config}: no configuration: a mapping is expected"])
     state = _text(document, "state", "path") or _DEFAULT_STATE
     control = _text(document, "admin", "control") or str(Path(state).parent / _DEFAULT_SOCKET)
     if "$" in control:

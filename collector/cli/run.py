@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collector.config import Config
 
 _DELIVER_TIMEOUT = "60s"
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # After the time that sinks get for what was fetched: for closing what is open.
 _CLOSING_SECONDS = 2.0
 _SAYING_SECONDS = 1.0
@@ -44,6 +46,11 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: the configuration can't be used.
         CollectorError: the state can't be used, an admin address is taken.
     """
+    early = set[int]()
+    if not args.dry_run:
+        for number in _SIGNALS:  # a service manager may send one before there is a loop to take it
+            signal.signal(number, lambda came, _frame: early.add(came))
+
     from collector.config import load_config
     from collector.errors import ConfigError
     from collector.log import configure, hide
@@ -60,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _in_loop(_dry_run(config))
     if args.once:
-        return _in_loop(_once(config, timeout))
-    return _in_loop(_forever(config))
+        return _in_loop(_once(config, timeout, early))
+    return _in_loop(_forever(config, early))
 
 
 def _say(config: Config) -> None:
@@ -79,7 +86,7 @@ def _in_loop(work: object) -> int:
         return int(runner.run(work))  # type: ignore[arg-type]  # coroutines of ours only
 
 
-async def _forever(config: Config) -> int:
+async def _forever(config: Config, early: AbstractSet[int] = frozenset()) -> int:
     from collector.app import DRAIN_SECONDS
     from collector.app import run as run_app
     from collector.notify import Notifier
@@ -95,6 +102,10 @@ async def _forever(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
+    if early & {signal.SIGTERM, signal.SIGINT}:
+        return 0
+    if signal.SIGHUP in early:
+        reload.set()
     await run_app(config, stop, reload, notifier=Notifier.from_environment(os.environ))
     return 0
 
@@ -123,13 +134,15 @@ def _end_by_force(seconds: float) -> None:
     threading.Thread(target=wait, name="end by force", daemon=True).start()
 
 
-async def _once(config: Config, deliver_timeout: float) -> int:
+async def _once(config: Config, deliver_timeout: float, early: AbstractSet[int] = frozenset()) -> int:
     from collector.app import run_once
 
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)  # type: ignore[union-attr]  # we are inside a task
+    if early & {signal.SIGTERM, signal.SIGINT}:
+        return 1
     try:
         return 0 if await run_once(config, deliver_timeout) else 1
     except asyncio.CancelledError:

@@ -6,9 +6,13 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from collector.cli.daemon import add_config_argument, config_path
-from collector.errors import CollectorError
+from collector.errors import CollectorError, StateInUse
+
+if TYPE_CHECKING:
+    from collector.config import Config
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,13 +37,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _forget(path: Path, sink: str, *, sure: bool) -> int:
-    from collector.clock import Clock
     from collector.config import load_config
-    from collector.store import Store
 
     config = load_config(path)
     if sink in config.sinks:
         raise CollectorError(f"{sink} is a sink of {path}: remove it there first")
+    try:
+        return await _forget_in(config, sink, sure=sure)
+    except StateInUse as exc:
+        raise CollectorError(
+            f"a daemon runs on {config.state.path}: stop it first, then forget, then start it"
+        ) from exc
+
+
+async def _forget_in(config: Config, sink: str, *, sure: bool) -> int:
+    from collector.clock import Clock
+    from collector.store import Store
+
     async with Store.open(config.state.path, max_size=config.state.max_size, clock=Clock()) as store:
         cursors = [cursor for cursor in await store.cursors() if cursor.sink == sink]
         if not cursors:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from os.path import normpath
 from typing import Any
 
 from collector.config.model import StateConfig, TenantConfig
 from collector.config.report import Report
+from collector.routing import Name, Template
 from collector.settings import Location, parse_name
 from collector.sinks.config import SinkConfig
 from collector.sources.config import SourceConfig
@@ -54,6 +56,7 @@ def check_sinks(
     """Sinks fit into the state; their routes lead from what exists."""
     _check_renames(sinks, "sinks", report)
     _check_paths(sinks, report)
+    _check_accounts(tenants, report)
     known = _known_words(tenants)
     for name, sink in sinks.items():
         here: Location = ("sinks", name)
@@ -80,13 +83,47 @@ def _check_renames(section: Mapping[str, TenantConfig] | Mapping[str, SinkConfig
 def _check_paths(sinks: Mapping[str, SinkConfig], report: Report) -> None:
     """Two sinks at one file would each cut back what the other wrote."""
     owners: dict[tuple[str, str], str] = {}
+    patterns: dict[str, re.Pattern[str]] = {}
+    constants: dict[str, str] = {}
     for name, sink in sinks.items():
         path = getattr(sink, "path", None)
         if not isinstance(path, str):
             continue
+        here = ("sinks", name, "path")
+        if any("\ud800" <= char <= "\udfff" for char in path):
+            report.add(here, "must be UTF-8")
+            continue
         owner = owners.setdefault((sink.type, normpath(path)), name)
         if owner != name:
-            report.add(("sinks", name, "path"), f"sink {owner} writes there already")
+            report.add(here, f"sink {owner} writes there already")
+            continue
+        template = Template(path, times=True)
+        if template.is_constant:
+            constants[name] = normpath(path)
+        else:
+            parts = ("[^/]+" if isinstance(part, Name) else re.escape(part) for part in template.parts)
+            patterns[name] = re.compile("".join(parts))
+    for name, text in constants.items():
+        for other, pattern in patterns.items():
+            if pattern.fullmatch(text):
+                message = f"sink {other} may write to the same file: each would cut back what the other wrote"
+                report.warn(("sinks", name, "path"), message)
+
+
+def _check_accounts(tenants: Mapping[str, TenantConfig], report: Report) -> None:
+    """One account read twice is delivered twice, once under a wrong name perhaps."""
+    owners: dict[tuple[object, ...], str] = {}
+    for name, tenant in tenants.items():
+        for index, source in enumerate(tenant.sources):
+            client = getattr(source, "client_id", None)
+            if client is None:
+                continue
+            keys = ("base_url", "organization_id")
+            account = (source.type, client, *(getattr(source, key, None) for key in keys))
+            owner = owners.setdefault(account, f"{name}/{source.name}")
+            if owner != f"{name}/{source.name}":
+                here = ("tenants", name, "sources", index, "client_id")
+                report.warn(here, f"{owner} reads the same account: its events are delivered twice")
 
 
 def _check_horizons(tenants: Mapping[str, TenantConfig], state: StateConfig, report: Report) -> None:

@@ -156,13 +156,18 @@ class Writer:
             return
         if part.size + part.kept < part.present:
             os.ftruncate(part.fd, part.size + part.kept)
-        write_all(part.fd, part.lines[part.kept :])
+        try:
+            write_all(part.fd, part.lines[part.kept :])
+        except OSError:  # a full disk: whoever reads along shall not see half a line until there is room
+            with contextlib.suppress(OSError):
+                os.ftruncate(part.fd, part.size + part.kept)
+            raise
 
     def _sync(self) -> None:
         try:
             for part in self._parts:
                 with _about(part.path):
-                    os.fsync(_opened(part))
+                    _sync_linked(_opened(part), part.path)
         except OSError:
             # After a failed sync the kernel shows the lines as written though they may never reach the disk: they
             # must be written again, so they must not be found by the next start.
@@ -224,3 +229,10 @@ def _about(path: str) -> Iterator[None]:
         if exc.filename is None:
             exc.filename = path
         raise
+
+
+def _sync_linked(fd: int, path: str) -> None:
+    """Make a file durable that still has a name: in one that others removed meanwhile, nobody finds the lines."""
+    os.fsync(fd)
+    if os.fstat(fd).st_nlink == 0:
+        raise OSError(0, "it was removed by others while a batch was on its way", path)

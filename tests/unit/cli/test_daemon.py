@@ -25,12 +25,17 @@ def written(folder: Path, text: str) -> Path:
         ("state: {path: /srv/state.db}\nadmin: {control: null}", "/srv/collector.sock"),
         ("", "/var/lib/collector/collector.sock"),
         ("state:\nadmin:", "/var/lib/collector/collector.sock"),
-        ("[1, 2]", "/var/lib/collector/collector.sock"),
         ("\ufeffadmin: {control: /x.sock}", "/x.sock"),
     ],
 )
 def test_socket_is_where_the_daemon_makes_it(tmp_path: Path, text: str, expected: str) -> None:
     assert str(control_path(written(tmp_path, text))) == expected.format(folder=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a host's name"])
+def test_file_that_is_no_configuration_leads_to_no_daemon(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="a mapping is expected"):
+        control_path(written(tmp_path, text))
 
 
 def test_daemon_is_in_reach_without_its_secrets_and_in_the_middle_of_an_edit(tmp_path: Path) -> None:

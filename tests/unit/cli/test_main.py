@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -94,9 +95,21 @@ def test_interruption_ends_with_130_without_a_word(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_files_are_no_reason_to_crash(closed: str, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    command = f"{sys.executable} -m collector init {target} {closed}"
+
+    done = subprocess.run(["/bin/sh", "-c", command], timeout=30, check=False)
+
+    assert done.returncode == 0
+    assert target.exists()
+
+
 def test_reader_that_goes_away_is_no_error() -> None:
     program = """
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from collector import cli
 

@@ -100,6 +100,24 @@ def test_two_sinks_do_not_write_the_same_file(folder: Folder) -> None:
     assert problems == ["collector.yaml:4: sinks.b.path: sink a writes there already"]
 
 
+def test_paths_that_may_meet_in_one_file_are_warned_of(folder: Folder) -> None:
+    sinks = "sinks:\n  a: {type: file, path: out/acme.ndjson}\n  b: {type: file, path: 'out/{tenant}.ndjson'}\n"
+
+    config = folder.load(TENANTS + sinks)
+
+    assert [text.partition("sinks.")[2] for text in config.warnings if "same file" in text] == [
+        "a.path: sink b may write to the same file: each would cut back what the other wrote"
+    ]
+
+
+def test_one_account_under_two_tenants_is_warned_of(folder: Folder) -> None:
+    config = folder.load(f"tenants: {{acme: {{sources: [{SOURCE}]}}, beta: {{sources: [{SOURCE}]}}}}\n{SINKS}")
+
+    assert [text.partition("tenants.")[2] for text in config.warnings if "same account" in text] == [
+        "beta.sources[0].client_id: acme/withsecure reads the same account: its events are delivered twice"
+    ]
+
+
 def test_what_was_renamed_does_not_exist_any_more_and_has_one_heir(folder: Folder) -> None:
     sinks = (
         "sinks:\n  a: {type: file, path: a, renamed_from: b}\n  b: {type: file, path: b, renamed_from: z}\n"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from collector.clock import Clock
 from collector.metrics import METRICS
@@ -11,6 +12,7 @@ from collector.pipeline.backlogs import Claim
 from collector.pipeline.delivery import Delivery
 from collector.pipeline.events import Events
 from collector.pipeline.log import Log
+from collector.pipeline.pausing import pause
 from collector.pipeline.receiver import Receiver
 from collector.pipeline.status import SinkStatus
 from collector.store import Cursor, Store
@@ -19,6 +21,8 @@ from collector.supervisor import supervise
 _LOOK_SECONDS = 0.02
 # A cursor that only passes over pages of others is stored this often; together, so that they share transactions.
 _PASS_SECONDS = 10.0
+# For a loop that was cancelled.
+_HANG_SECONDS = 20.0
 _TOGETHER = 64
 
 
@@ -36,6 +40,7 @@ class Delivering:
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._claims: dict[str, Claim] = {}
+        self._ending: dict[str, list[asyncio.Task[None]]] = {}
         self._left: dict[str, Delivery] = {}
         self._ended = False
         self.deliveries: dict[str, Delivery] = {}
@@ -57,30 +62,50 @@ class Delivering:
         delivery = Delivery(receiver, cursor, self._store, self._log, self._events, self._clock, status)
         self.deliveries[name] = delivery
         self._claims[name] = Claim(delivery, receiver.required, max_backlog)
-        loop = supervise("delivery", delivery.run, self._clock)
+        loop = supervise("delivery", partial(_after, self._ending.get(name, []), delivery.run), self._clock)
         self._tasks[name] = self._group.create_task(loop, name=f"sink {name}")
 
-    async def stop(self, names: Iterable[str], seconds: float) -> None:
+    async def stop(self, names: Iterable[str], seconds: float) -> list[str]:
         """Stop these: after the batch they are at, or in the middle of it when that takes longer.
 
-        Their claims stay until `start` or `forget`.
+        Their claims stay until `start` or `forget`. Returns those that hang and have not ended: a new loop of theirs
+        begins when they have.
         """
         leaving = {name: self.deliveries.pop(name) for name in names if name in self.deliveries}
+        if not leaving:
+            return []
         for delivery in leaving.values():
             delivery.stop()
         deadline = self._clock.monotonic() + seconds
         while not all(one.stopped for one in leaving.values()) and self._clock.monotonic() < deadline:
             await self._clock.sleep(_LOOK_SECONDS)
-        tasks = {self._tasks.pop(name) for name in leaving}
-        for task in tasks:
+        for name in leaving:
+            task = self._tasks.pop(name)
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+            self._ending.setdefault(name, []).append(task)
+        await self._wait_for([task for name in leaving for task in self._ending[name]])
+        for name in leaving:
+            self._ending[name] = [task for task in self._ending[name] if not task.done()]
         self._left |= leaving
+        return [name for name in leaving if self._ending[name]]
+
+    async def _wait_for(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Wait until they have ended, but not for ever: a thread that waits for its disk can't be cancelled."""
+        pending, ended = set(tasks), asyncio.Event()
+
+        def note(task: asyncio.Task[None]) -> None:
+            pending.discard(task)
+            if not pending:
+                ended.set()
+
+        for task in list(pending):
+            task.add_done_callback(note)
+        await pause(self._clock, _HANG_SECONDS, ended)
 
     def forget(self, name: str) -> None:
         """A stopped sink that does not come back: the log need not keep anything for it."""
         self._let_go(name)
+        self._ending.pop(name, None)
         METRICS.forget(sink=name)
 
     def _let_go(self, name: str) -> None:
@@ -123,3 +148,9 @@ class Delivering:
             async with asyncio.TaskGroup() as group:
                 for delivery in deliveries[first : first + _TOGETHER]:
                     group.create_task(delivery.pass_over(), name="pass over")
+
+
+async def _after(before: Sequence[asyncio.Task[None]], run: Callable[[], Awaitable[None]]) -> None:
+    if before:
+        await asyncio.wait(before)
+    await run()

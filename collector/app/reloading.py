@@ -67,13 +67,16 @@ async def reload_config(engine: Engine) -> list[str]:
 async def _follow(engine: Engine) -> list[str]:
     try:
         config = await _loaded(engine)
+        renames = pending_renames(engine.store, config, engine.plugins)
+        sinks = _sinks(engine, config, everything=bool(renames))
+        await _stop_sinks(engine, sinks.stopped)
     except ConfigError as exc:
         METRICS.config_reloads.labels(outcome="refused").inc()
         log.error("reload refused, nothing changed", problems=exc.problems)
         raise
     hide(*config.secret_values())
     configure(config.logging.level, config.logging.format)
-    changes = await _apply(engine, config)
+    changes = await _apply(engine, config, renames, sinks)
     METRICS.config_reloads.labels(outcome="ok").inc()
     METRICS.config_last_reload.set(engine.clock.now().timestamp())
     log.info("configuration reloaded", changes=changes)
@@ -81,7 +84,7 @@ async def _follow(engine: Engine) -> list[str]:
 
 
 async def _loaded(engine: Engine) -> Config:
-    """The new configuration, with every reason to refuse it looked for: from here on there is no way back."""
+    """The new configuration, with every reason to refuse it looked for that it bears itself."""
     config = await asyncio.to_thread(load_config, engine.config.path)
     changed = [section for section in _RESTART if getattr(config, section) != getattr(engine.config, section)]
     if changed:
@@ -91,13 +94,26 @@ async def _loaded(engine: Engine) -> Config:
     return config
 
 
-async def _apply(engine: Engine, config: Config) -> list[str]:
-    renames = pending_renames(engine.store, config, engine.plugins)
-    sources, sinks = _sources(engine, config), _sinks(engine, config, everything=bool(renames))
+async def _stop_sinks(engine: Engine, names: Sequence[str]) -> None:
+    """Stop sinks, before streams get other names: a batch under way is settled under the names it was read with.
+
+    Raises:
+        ConfigError: one hangs. All go on as they were; after this there is no way back.
+    """
+    hanging = await engine.delivering.stop(names, _STOP_SECONDS)
+    if hanging:
+        await engine.start_sinks(engine.config, names)
+        raise ConfigError(
+            [f"sinks.{name} can't be stopped, its disk hangs: reload when it answers, or restart" for name in hanging]
+        )
+
+
+async def _apply(
+    engine: Engine, config: Config, renames: Sequence[tuple[StreamId, StreamId]], sinks: _Changes[str]
+) -> list[str]:
+    sources = _sources(engine, config)
     for key in sources.stopped:
         await engine.reading.stop(key)
-    # Sinks stop before streams get other names: a batch under way is settled under the names it was read with.
-    await engine.delivering.stop(sinks.stopped, _STOP_SECONDS)
     await engine.patience.until_done(partial(_rename, engine, renames))
     engine.events.set_tenants(tenants(config))
     # Sinks start before sources: a new one's cursor stands before the first page of a new source.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -339,6 +340,47 @@ async def test_new_source_that_could_not_read_what_bears_its_name_is_refused(wor
         assert "is of type memory in the state, not other" in (await refused(running))[0]
         world.vendor().add(2)
         await running.delivered(2)
+
+
+async def test_sink_that_can_not_be_stopped_refuses_the_reload_and_all_go_on_once_it_answers(world: World) -> None:
+    """A thread that waits for its disk can't be cancelled; a second one must not write beside it."""
+    answered, deliver, sending = asyncio.Event(), world.sink().deliver, 0
+
+    async def hanging(batch: Batch) -> Receipt:
+        nonlocal sending
+        sending += 1
+        assert sending == 1 or answered.is_set()
+        while not answered.is_set():
+            with suppress(asyncio.CancelledError):
+                await answered.wait()
+        if sending == 1:
+            raise asyncio.CancelledError
+        return await deliver(batch)
+
+    stand_in(world.sink(), "deliver", hanging)
+    world.sinks["second"] = {"type": "memory"}
+    world.vendor().add(1)
+    async with world.running() as running:
+        await running.until(lambda: sending)
+        world.sinks["archive"]["note"] = world.sinks["second"]["note"] = "changed"
+        world.tenants["acme"]["sources"][0]["poll_interval"] = "30s"
+        for _ in range(2):
+            began = world.clock.monotonic()
+            assert [line.split(":")[0] for line in await refused(running)] == [
+                "sinks.archive can't be stopped, its disk hangs"
+            ]
+            assert world.clock.monotonic() - began < 35
+        world.vendor().add(2)
+        await running.delivered(2, "second")
+        assert sending == 1
+        assert len(world.vendor().contexts) == 1
+        answered.set()
+        await running.delivered(2)
+        assert await running.reload() == ["~ source acme/memory", "~ sink archive", "~ sink second"]
+        await running.settled()
+
+    assert ids(world.sink().lines) == [1, 2]
+    assert ids(world.sink("second").lines) == [1, 2]
 
 
 # -- names -----------------------------------------------------------------------------------------------

@@ -125,10 +125,22 @@ async def _apply(
     engine.reading.limits(wanted)
     for key in sources.started:
         await engine.patience.until_done(partial(engine.reading.start, wanted[key]))
+    described = _described(engine.config, config)
     engine.config = config
     for delivery in engine.delivering.deliveries.values():
         delivery.release()
-    return [*_told("source", sources, "/".join), *_told("sink", sinks, str)]
+    return [*described, *_told("source", sources, "/".join), *_told("sink", sinks, str)]
+
+
+def _described(before: Config, after: Config) -> list[str]:
+    """What changed without a restart of anything."""
+    tenants_changed = [
+        f"~ tenant {name}"
+        for name, tenant in after.tenants.items()
+        if (known := before.tenants.get(name)) is not None
+        and (known.labels, known.organizations) != (tenant.labels, tenant.organizations)
+    ]
+    return [*tenants_changed, *(["~ logging"] if before.logging != after.logging else [])]
 
 
 async def _rename(engine: Engine, renames: Sequence[tuple[StreamId, StreamId]]) -> None:

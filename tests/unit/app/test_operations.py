@@ -246,19 +246,21 @@ async def test_dead_letters_asked_for_twice_are_sent_once(world: World) -> None:
     assert ids(world.sink().lines) == [0]
 
 
-async def test_dropped_dead_letters_are_gone_and_a_sink_full_of_them_goes_on(world: World) -> None:
+async def test_dropped_dead_letters_are_gone_and_a_sink_full_of_them_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.pipeline.delivery.MAX_DEAD_LETTERS", 2)
     world.sink().script = [reject(0, 1)]
     world.vendor().add(*range(2))
     async with world.running() as running:
         found = await letters(running, 2)
         status = running.engine.delivering.deliveries["archive"].status
-        status.dead_letters = 10_000
         world.vendor().add(2)
         await running.until(lambda: status.state == "held", passing=1.0)
 
         assert await running.operations.drop_dead_letters("archive", [found[0]["id"]]) == 1
         assert await running.operations.drop_dead_letters(None, None) == 1
-        await running.until(lambda: world.sink().lines)
+        await running.until(lambda: world.sink().lines, passing=1.0)
 
         assert status.dead_letters == 0
         assert await running.operations.dead_letters(None, 100) == []

@@ -126,7 +126,7 @@ async def test_route_by_a_mapped_tenant_follows_the_mapping(world: World) -> Non
         world.vendor().add(1, raw=b'{"org":"org-1"}')
         await running.delivered(1, "fi")
 
-    assert changed == ["~ sink fi"]
+    assert changed == ["~ tenant acme", "~ sink fi"]
 
 
 async def test_restarted_sink_goes_on_from_its_cursor_with_what_it_knows(world: World) -> None:

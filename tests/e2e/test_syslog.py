@@ -108,6 +108,8 @@ WAYS: dict[str, Way] = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("way", WAYS)
 async def test_rsyslog_killed_under_load_misses_nothing_it_had_not_read(
     tmp_path: Path, certificates: Certificates, way: str

@@ -108,7 +108,9 @@ async def test_gzip_is_unpacked_under_its_old_name_too(name: str) -> None:
         assert (await get(server.base_url)).body == b"x" * 100_000
 
 
-@pytest.mark.parametrize("packed", [b"this is no gzip at all", gzip.compress(b"torn" * 1000)[:-9]])
+@pytest.mark.parametrize(
+    "packed", [b"this is no gzip at all", gzip.compress(b"torn" * 1000)[:-9]], ids=["no gzip", "cut off"]
+)
 async def test_a_torn_answer_under_the_old_name_is_unavailable(packed: bytes) -> None:
     assert "can't be unpacked" in await complaint(response(packed, headers="Content-Encoding: x-gzip\r\n"))
 

@@ -7,8 +7,8 @@ the vendor's connector tells them. Tenant, organization, rule and details stand 
 from __future__ import annotations
 
 from collector.formats.cef import CefTable, Made, Pair, Values
+from collector.sources.values import number
 from collector.sources.withsecure.engines import ENGINES
-from collector.sources.withsecure.values import number
 
 _INFECTED = (Pair("cs1", "file.path", label="Infected object"),)
 _SUPPRESSED = "withsecure.details.throttledCount"

@@ -5,14 +5,10 @@ Their events mostly have no device: who is concerned stands in `target`, a mailb
 
 from __future__ import annotations
 
-from collector.sources.withsecure.rules import (
-    COMMON,
-    Engine,
+from collector.sources.field_rules import (
     Rules,
     address,
-    attachments,
     digest,
-    first_url,
     keys,
     listed,
     lower,
@@ -20,6 +16,12 @@ from collector.sources.withsecure.rules import (
     path,
     text,
     user,
+)
+from collector.sources.withsecure.rules import (
+    COMMON,
+    Engine,
+    attachments,
+    first_url,
 )
 
 _COLLABORATION: Rules = (

@@ -7,28 +7,30 @@ have two generations (v1, v2) that name the same thing differently: malware is `
 
 from __future__ import annotations
 
-from collector.sources.withsecure.rules import (
-    COMMON,
-    Details,
-    Engine,
+from collector.sources.field_rules import (
     Rules,
     digest,
-    direction,
     executable,
-    host_addresses,
-    is_inbound,
     keys,
     lower,
-    malware,
     moment,
     number,
     path,
     port,
-    protocol,
     text,
     user,
 )
-from collector.sources.withsecure.rules import address as ip
+from collector.sources.field_rules import address as ip
+from collector.sources.withsecure.rules import (
+    COMMON,
+    Details,
+    Engine,
+    direction,
+    host_addresses,
+    is_inbound,
+    malware,
+    protocol,
+)
 
 _OBJECT: Rules = (("filePath", path), ("object", path), ("path", path), ("sha1", digest("file.hash")))
 

@@ -19,9 +19,10 @@ import orjson
 
 from collector.model import Normalized, Record, Severity
 from collector.repair import repair_json
-from collector.sources.withsecure import values
+from collector.sources import values
+from collector.sources.field_rules import Fields, keys, user
 from collector.sources.withsecure.engines import ENGINES, UNKNOWN_ENGINE, KnownEngine
-from collector.sources.withsecure.rules import Details, Fields, keys, user
+from collector.sources.withsecure.rules import Details
 
 # The vendor's own numbers in CEF, as its Sentinel connector has them.
 SEVERITY_NUMBERS = {"info": 1, "warning": 4, "error": 6, "fatal_error": 8, "critical": 10}

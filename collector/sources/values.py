@@ -1,7 +1,8 @@
-"""Single values as the vendor writes them, read into what they mean.
+"""Single values as vendors write them, read into what they mean.
 
-All 617 values of the vendor's own fixtures are strings, numbers and epochs too; peers saw other JSON types. Every
-function takes any JSON value and answers None where it can't be read: the vendor's word is then kept as it is.
+All 617 values of WithSecure's own fixtures are strings, numbers and epochs too; ESET's 64-bit numbers are strings or
+numbers; peers saw other JSON types. Every function takes any JSON value and answers None where it can't be read: the
+vendor's word is then kept as it is.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import orjson
 
 from collector.timestamps import from_epoch_millis, parse_rfc3339
 
-# What the vendor writes where it knows nothing: quarantineId "null", versions of files without one.
-_NOTHING = frozenset({"", "null", "-1.-1.-1.-1"})
+# What vendors write where they know nothing: quarantineId "null" and versions of files without one (WithSecure),
+# typeName "nil" (ESET).
+_NOTHING = frozenset({"", "null", "nil", "-1.-1.-1.-1"})
 _DIGITS = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]+", re.ASCII)
 _DIGEST_BY_LENGTH = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}

@@ -89,8 +89,9 @@ class Fault:
 class Faults:
     """All faults of one simulator; none is on at first. `served` counts by name what clients met."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, names: frozenset[str] = NAMES) -> None:
         self.served: Counter[str] = Counter()
+        self._names = names
         self._rng = Random(f"faults:{seed}")
         self._on: dict[str, Fault] = {}
         self._unreadable: dict[str, int | None] = {}
@@ -101,8 +102,8 @@ class Faults:
         Raises:
             ValueError: there is no fault of that name.
         """
-        if name not in NAMES:
-            raise ValueError(f"no fault is called {name}; there are {', '.join(sorted(NAMES))}")
+        if name not in self._names:
+            raise ValueError(f"no fault is called {name}; there are {', '.join(sorted(self._names))}")
         self._on[name] = fault or Fault()
 
     def switch_on_all(self, probabilities: Mapping[str, float]) -> None:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import struct
 from collections import Counter
-from importlib import import_module
-from importlib.util import find_spec
 from math import ceil
 from random import Random
 from typing import Protocol
@@ -22,8 +17,9 @@ from collector.simulator.faults import OUTAGES, Faults
 from collector.simulator.logins import TokenRefused
 from collector.simulator.rules import Refused, RuleBook
 from collector.simulator.window import SlidingWindow
+from collector.simulator.wire import NO_DATE, compress, reset
+from collector.simulator.wire import cut as cut_short
 
-_gzip = import_module("isal.isal_zlib" if find_spec("isal") else "zlib")
 _REASONS = {
     500: "Internal Server Error",
     502: "Bad Gateway",
@@ -31,7 +27,6 @@ _REASONS = {
     504: "Gateway Timeout",
     200: "Sign in",
 }
-_NO_DATE = web.RequestKey("no_date", bool)
 
 
 class Api(Protocol):
@@ -89,7 +84,7 @@ class Gateway:
             if slow := self._faults.strikes("slow", client_id, login=is_login):
                 await self._clock.sleep(slow.seconds)
             if isinstance(outage, str):
-                return _reset(request)
+                return reset(request)
             answer = outage or self._api.answer(request, body)
         except Refused as refused:
             answer = self._refusal(refused, transaction)
@@ -150,16 +145,13 @@ class Gateway:
         }
         if answer.transaction:
             headers["x-transaction"] = transaction
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
-            # On the loop, though a big page takes a millisecond: this is no product code.
-            body = _gzip.compress(body, 1, wbits=31)
-            headers["Content-Encoding"] = "gzip"
+        body = compress(request, body, headers)
         if cut:
-            return await _cut(request, answer.status, body, headers)
+            return await cut_short(request, answer.status, body, headers)
         return web.Response(status=answer.status, body=body, headers=headers)
 
     def _date(self, request: web.Request, client_id: str, *, login: bool) -> str:
-        request[_NO_DATE] = self._faults.strikes("date_missing", client_id, login=login) is not None
+        request[NO_DATE] = self._faults.strikes("date_missing", client_id, login=login) is not None
         wrong = self._faults.strikes("date_wrong", client_id, login=login)
         return self._cloud.time.http_date(wrong.seconds if wrong else 0.0)
 
@@ -167,31 +159,3 @@ class Gateway:
 def _check_agent(request: web.Request) -> None:
     if not request.headers.get("User-Agent", "").strip():
         raise Refused(403, "User-Agent is required", "request without a User-Agent")
-
-
-async def drop_date(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal `on_response_prepare`: the server library adds a Date where there is none, so it is taken out last."""
-    if request.get(_NO_DATE):
-        response.headers.popall("Date", None)
-
-
-def _reset(request: web.Request) -> web.StreamResponse:
-    """End the connection with a TCP reset."""
-    if request.transport is not None:
-        connection = request.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        request.transport.abort()
-    return web.Response()
-
-
-async def _cut(request: web.Request, status: int, body: bytes, headers: dict[str, str]) -> web.StreamResponse:
-    """Promise the whole body, send half of it, close."""
-    response = web.StreamResponse(status=status, headers=headers)
-    response.content_length = len(body)
-    response.force_close()
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    await asyncio.sleep(0)
-    if request.transport is not None:
-        request.transport.close()
-    return response

@@ -36,10 +36,11 @@ from collector.simulator.cloud import Cloud
 from collector.simulator.control import Control
 from collector.simulator.endpoints import Endpoints
 from collector.simulator.faults import Faults
-from collector.simulator.gateway import Gateway, drop_date
+from collector.simulator.gateway import Gateway
 from collector.simulator.logins import Logins
 from collector.simulator.rules import RuleBook
 from collector.simulator.server import listening
+from collector.simulator.wire import drop_date
 
 
 class WithSecureSimulator:

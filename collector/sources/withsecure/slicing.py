@@ -22,7 +22,7 @@ import orjson
 
 from collector.errors import SourceUnavailable
 from collector.model import Record
-from collector.sources.withsecure.json_spans import Child, TornError, children
+from collector.sources.json_spans import Child, TornError, children
 from collector.timestamps import from_epoch_millis, parse_rfc3339
 
 _BOM = b"\xef\xbb\xbf"

@@ -14,7 +14,7 @@ import re
 import ssl
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -33,6 +33,8 @@ MAX_READING_BYTES = 64 << 20
 
 _TIMEOUT = aiohttp.ClientTimeout(total=300, connect=30, sock_connect=30, sock_read=60)
 _MAX_RETRY_AFTER = 3600.0
+# A connection nobody uses is closed before the server does so: a request that meets its end would be lost.
+_IDLE_SECONDS = 15.0
 
 
 class AnswerTooLarge(SourceUnavailable):
@@ -48,7 +50,7 @@ class Egress:
     """How to get to a server; requests of equal egress share their TLS context and connections.
 
     `ca_file` replaces the system's authorities. `cert_file` and `key_file` are PEM files of our own certificate.
-    `proxy` is an http URL, userinfo included.
+    `proxy` is an http URL, userinfo included. `local_address` is the address of this host to connect from.
     """
 
     ca_file: Path | None = None
@@ -56,6 +58,7 @@ class Egress:
     proxy: str | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    local_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class HttpClients:
         self.room = Room(max_reading)
         self._max_bytes = max_bytes
         self._sessions: dict[Egress, aiohttp.ClientSession] = {}
+        self._contexts: dict[Egress, ssl.SSLContext] = {}
         self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -200,14 +204,23 @@ class HttpClients:
             return session
         async with self._opening:
             if egress not in self._sessions:
-                context = await asyncio.to_thread(_tls_context, egress)
-                self._sessions[egress] = self._open(egress, context)
+                # The way to the server makes no difference to TLS.
+                trust = replace(egress, proxy=None, local_address=None)
+                if trust not in self._contexts:
+                    self._contexts[trust] = await asyncio.to_thread(_tls_context, trust)
+                self._sessions[egress] = self._open(egress, self._contexts[trust])
             return self._sessions[egress]
 
     def _open(self, egress: Egress, context: ssl.SSLContext) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             # No limit of connections: a request that has had its turn must leave now, not bunched with later ones.
-            connector=aiohttp.TCPConnector(ssl=context, limit=0, ttl_dns_cache=60),
+            connector=aiohttp.TCPConnector(
+                ssl=context,
+                limit=0,
+                ttl_dns_cache=60,
+                keepalive_timeout=_IDLE_SECONDS,
+                local_addr=(egress.local_address, 0) if egress.local_address else None,
+            ),
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"},

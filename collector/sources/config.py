@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from collector.settings import Location, Name, Proxy, Settings, Words
 from collector.units import Duration, PositiveDuration, format_duration
@@ -32,7 +34,7 @@ class SweepConfig(Settings):
 
 
 class RateLimitConfig(Settings):
-    """The requests the vendor allows; sources that share a vendor host and an egress share the smallest of theirs."""
+    """The requests the vendor allows; of sources that it counts together the smallest holds."""
 
     requests: int = Field(ge=1, le=1_000_000)
     """So many requests at most ..."""
@@ -49,6 +51,38 @@ class TlsConfig(Settings):
 
     verify: bool = True
     """false: take any certificate. Whoever sits in between then reads the credentials."""
+
+
+def parse_local_address(text: str) -> str:
+    """Read an address of this host; gives it back in its usual form.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        raise ValueError("must be an address of this host such as 192.0.2.7") from None
+
+
+class EgressConfig(Settings):
+    """The way out to the vendor. Vendors count requests by source address: another way out is another budget.
+
+    `egress: 192.0.2.7` and `egress: http://proxy.example.com:3128` are short for the key that they fit.
+    """
+
+    local_address: Annotated[str, AfterValidator(parse_local_address)] | None = None
+    """The address of this host that requests leave from; null: the system chooses."""
+
+    proxy: Proxy | None = Field(default=None, repr=False)
+    """As `proxy` of the source; one of the two is enough."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_be_short(cls, data: Any) -> Any:
+        if not isinstance(data, str):
+            return data
+        return {"proxy": data} if "://" in data else {"local_address": data}
 
 
 class SourceConfig(Settings):
@@ -69,6 +103,9 @@ class SourceConfig(Settings):
     poll_interval: PositiveDuration = timedelta(seconds=60)
     """How often to ask for news."""
 
+    max_age: PositiveDuration = timedelta(minutes=10)
+    """The longest a feed goes without being asked where the rate limit does not allow for poll_interval everywhere."""
+
     overlap: Duration = timedelta(seconds=30)
     """How far before the last position every poll begins again; known events are dropped."""
 
@@ -87,6 +124,15 @@ class SourceConfig(Settings):
     proxy: Proxy | None = Field(default=None, repr=False)
     """HTTP proxy, `http://[user:password@]host:port`; null: none (the environment is not asked)."""
 
+    egress: EgressConfig = EgressConfig()
+    """The way out to the vendor: a local address or a proxy. Each way out has a budget of its own."""
+
+    @model_validator(mode="after")
+    def _has_one_proxy(self) -> Self:
+        if self.proxy is not None and self.egress.proxy is not None:
+            raise ValueError("proxy and egress.proxy say the same thing: give one of them")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _name_is_the_type(cls, data: Any) -> Any:
@@ -94,6 +140,13 @@ class SourceConfig(Settings):
             return data
         kind = data.get("type", cls.model_fields["type"].default)
         return {**data, "name": kind} if isinstance(kind, str) else data
+
+    @property
+    def way_out(self) -> str:
+        """Local address, host and port of the proxy, "" without either: vendors count the requests of one together."""
+        proxy = self.proxy or self.egress.proxy
+        through = urlsplit(proxy).netloc.rpartition("@")[2].lower() if proxy else ""
+        return " through ".join(part for part in (self.egress.local_address, through) if part)
 
     def remarks(self) -> Iterator[tuple[Location, str]]:
         """Unverified certificates, which are legal but an open door."""

@@ -148,6 +148,44 @@ async def test_connections_are_shared_by_equal_egress() -> None:
     assert (len(server.requests), server.connections) == (5, 1)
 
 
+async def test_requests_leave_from_the_local_address_that_was_asked_for() -> None:
+    callers: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer.get_extra_info("peername")[0])
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with listener:
+        await get(url, Egress(local_address="127.0.0.2"))
+        await get(url)
+        with pytest.raises(SourceUnavailable, match="no connection"):
+            await get(url, Egress(local_address="192.0.2.7"))
+
+    assert callers == ["127.0.0.2", "127.0.0.1"]
+
+
+async def test_ways_out_share_one_tls_context_unless_they_trust_differently() -> None:
+    async with HttpClients() as http:
+        for address in ("127.0.0.1", "127.0.0.2", "127.0.0.3"):
+            await http._session(Egress(local_address=address))
+        await http._session(Egress(proxy="http://gate:1"))
+        await http._session(Egress(verify=False))
+
+        assert (len(http._sessions), len(http._contexts)) == (5, 2)
+
+
+async def test_a_connection_nobody_uses_is_closed() -> None:
+    async with HttpClients() as http:
+        session = await http._session(DIRECT)
+
+        assert isinstance(session.connector, aiohttp.TCPConnector)
+        assert session.connector._keepalive_timeout == 15.0
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_a_dead_kept_alive_connection_costs_no_uncounted_request(method: str) -> None:
     answers = iter([OK, None, OK])

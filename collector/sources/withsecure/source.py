@@ -71,11 +71,7 @@ def budget_key(config: BaseModel) -> BudgetKey:
     """The vendor counts requests by source IP, whatever the account."""
     if not isinstance(config, WithSecureConfig):
         raise TypeError("a WithSecure source needs a WithSecureConfig")
-    return BudgetKey(host=urlsplit(config.base_url).netloc.lower(), account="", egress=_without_userinfo(config.proxy))
-
-
-def _without_userinfo(proxy: str | None) -> str:
-    return urlsplit(proxy).netloc.rpartition("@")[2].lower() if proxy else ""
+    return BudgetKey(host=urlsplit(config.base_url).netloc.lower(), account="", egress=config.way_out)
 
 
 PLUGIN = SourcePlugin(

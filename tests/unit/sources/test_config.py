@@ -53,6 +53,11 @@ def test_a_part_of_the_sweep_leaves_the_rest_as_it_was() -> None:
         ({"name": "a b"}, "must be 1 to 64"),
         ({"type": "eset"}, "withsecure"),
         ({"organization_id": ""}, "at least 1"),
+        ({"max_age": "0s"}, "longer than 0s"),
+        ({"egress": "gate"}, "must be an address of this host"),
+        ({"egress": {"local_address": "192.0.2.300"}}, "must be an address of this host"),
+        ({"egress": "ftp://canary-secret@gate:1"}, "must be an origin"),
+        ({"egress": "http://gate:1", "proxy": "http://gate:1"}, "give one of them"),
     ],
 )
 def test_what_is_not_allowed_is_refused(keys: dict[str, Any], expected: str) -> None:
@@ -80,6 +85,25 @@ def test_neither_secret_nor_proxy_is_shown() -> None:
     source = WithSecureConfig.model_validate({**ACCOUNT, "proxy": "http://u:pr0xy@proxy:1"})
 
     assert "canary-secret" not in repr(source)
+    assert "pr0xy" not in repr(source)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, ""),
+        ({"proxy": "http://u:pr0xy@Proxy.example:3128"}, "proxy.example:3128"),
+        ({"egress": "http://u:pr0xy@proxy.example:3128"}, "proxy.example:3128"),
+        ({"egress": {"proxy": "http://proxy.example:3128"}}, "proxy.example:3128"),
+        ({"egress": " 192.0.2.7 "}, "192.0.2.7"),
+        ({"egress": "2001:DB8:0::7"}, "2001:db8::7"),
+        ({"egress": {"local_address": "192.0.2.7"}, "proxy": "http://gate:1"}, "192.0.2.7 through gate:1"),
+    ],
+)
+def test_each_way_out_has_a_name_without_secrets(keys: dict[str, Any], expected: str) -> None:
+    source = WithSecureConfig.model_validate({**ACCOUNT, **keys})
+
+    assert source.way_out == expected
     assert "pr0xy" not in repr(source)
 
 

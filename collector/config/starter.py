@@ -27,6 +27,7 @@ state:
 # For every source of that type, unless it says otherwise.
 #defaults:
   #withsecure: {poll_interval: 60s, start_from: 24h, rate_limit: {requests: 300, per: 60s}}
+  #eset: {poll_interval: 60s, start_from: 24h, rate_limit: {requests: 5, per: 1s}}
 
 tenants:
   example:
@@ -41,6 +42,12 @@ tenants:
         #organization_id: 9c1f0000-0000-4000-8000-000000000001
         # How far back the very first poll begins.
         #start_from: 24h
+      #- type: eset
+        # Where the customer's ESET PROTECT server stands: eu, us, de, ca or jpn.
+        #region: eu
+        # A dedicated user with the right "Integrations".
+        #username: ${env:ESET_USERNAME}
+        #password: ${env:ESET_PASSWORD}
 
 sinks:
   archive:

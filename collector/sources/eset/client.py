@@ -1,10 +1,10 @@
 """Requests to ESET Connect's domain services: the vendor's errors in the program's words, pending answers, its clock.
 
-Facts, from the vendor's help pages and its published API description unless said otherwise: a user's errors come as 403, a
-token that is too old as 401; a service or version that a customer has not got answers 403, 404 or 501 (the last one was
-seen live); 400 came with an empty body; 504 means that the server took too long. Every request, logins included, takes
-a turn of the budget: 10 a second are counted by account and source IP. A burst of a thousand and more is served at two
-a second with 202 and the rest rejected with 50x, to be sent again.
+Facts, from the vendor's help pages and its published API description unless said otherwise: what a user may not do is
+answered 403, a token that is too old 401; a service or version that a customer has not got 403, 404 or 501 (the last
+one was seen live); 400 came with an empty body; 504 means that the server took too long. Every request, logins
+included, takes a turn of the budget: 10 a second are counted by account and source IP. A burst of a thousand and more
+is served at two a second with 202 and the rest rejected with 50x, to be sent again.
 """
 
 from __future__ import annotations

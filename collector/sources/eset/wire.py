@@ -11,7 +11,8 @@ from collector import __version__
 from collector.budget import Budget
 from collector.clock import Clock
 from collector.errors import SourceUnavailable
-from collector.http import USER_AGENT, Answer, Egress, HttpClients, parse_retry_after
+from collector.http import USER_AGENT, Answer, HttpClients, parse_retry_after
+from collector.sources.egress import egress_of
 from collector.sources.eset.complaints import Complaint
 from collector.sources.eset.config import EsetConfig
 from collector.sources.vendor_time import VendorClock
@@ -36,7 +37,7 @@ class Wire:
         self._http = http
         self._budget = budget
         self._clock = clock
-        self._egress = Egress(ca_file=config.tls.ca_file, verify=config.tls.verify, proxy=config.proxy)
+        self._egress = egress_of(config)
         self.vendor_clock = VendorClock(clock)
 
     async def send(self, method: str, url: str, headers: dict[str, str], body: bytes | None = None) -> Answer:

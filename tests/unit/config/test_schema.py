@@ -47,7 +47,7 @@ def test_the_schema_knows_every_section_and_every_plugin() -> None:
     assert definitions["WithSecureConfig"]["additionalProperties"] is False
     assert definitions["FileConfig"]["required"] == ["type", "path"]
     assert definitions["TenantConfig"]["properties"]["sources"]["items"] == {
-        "oneOf": [{"$ref": "#/$defs/WithSecureConfig"}]
+        "oneOf": [{"$ref": "#/$defs/EsetConfig"}, {"$ref": "#/$defs/WithSecureConfig"}]
     }
     assert schema["additionalProperties"] is False
 

@@ -15,6 +15,7 @@ from collector.config.starter import STARTER
 from collector.errors import CollectorError
 
 ENVIRON = {"WITHSECURE_CLIENT_ID": "fusion_1", "WITHSECURE_CLIENT_SECRET": "secret"}
+COMMENTED_OUT = {"ESET_USERNAME": "collector@contoso.example", "ESET_PASSWORD": "another secret"}
 
 
 def run(*arguments: str) -> int:
@@ -41,9 +42,10 @@ def test_every_setting_that_the_starter_has_commented_out_is_valid(tmp_path: Pat
     (tmp_path / "tenants.d/empty.yaml").touch()
     file.write_text(re.sub(r"^( *)#(?=\S)", r"\1", STARTER, flags=re.MULTILINE))
 
-    config = load_config(file, environ=ENVIRON)
+    config = load_config(file, environ=ENVIRON | COMMENTED_OUT)
 
     assert config.warnings == ()
+    assert [source.type for source in config.tenants["example"].sources] == ["withsecure", "eset"]
     assert len(re.findall(r"^ *#\S", STARTER, re.MULTILINE)) > 8
 
 

@@ -1,0 +1,74 @@
+"""A first look at what an API user can read, for `collector check`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from collector.clock import Clock
+from collector.errors import SourceDenied, SourceUnavailable
+from collector.model import Lane
+from collector.sources.eset.client import EsetClient, NotOffered
+from collector.sources.eset.complaints import read_json
+from collector.sources.eset.pending import PendingAnswer
+from collector.timestamps import format_utc
+
+_PENDING_ASKED = 6
+
+
+class Look:
+    """Reads one record of each feed. Lists a user may not see are empty, which is no error to the vendor."""
+
+    def __init__(self, client: EsetClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def feeds(self, feeds: Sequence[str]) -> list[str]:
+        """Remarks for the operator, none where each feed has something to read.
+
+        Raises:
+            SourceDenied: none of the feeds can be read.
+            SourceUnavailable, SourceProtocolError: the vendor gives no answer, or none that says anything.
+        """
+        remarks: list[str] = []
+        denials: list[SourceDenied] = []
+        for feed in feeds:
+            try:
+                found = await (self._detections() if feed == "detections" else self._incidents())
+            except SourceDenied as exc:
+                denials.append(exc)
+                what = "not licensed or not offered" if isinstance(exc, NotOffered) else "denied"
+                remarks.append(f"{feed}: {what}: {exc}")
+                continue
+            if not found:
+                span = " for the last 24 hours" if feed == "detections" else ""
+                remarks.append(f"{feed}: logged in, but the rights give an empty list{span}")
+        if denials and len(denials) == len(feeds):
+            raise denials[0]
+        return remarks
+
+    async def _detections(self) -> bool:
+        """Whether there is one of the last day; a customer without the first version may have the second."""
+        now = (await self._client.vendor_time(Lane.TIP)).now
+        query = [("pageSize", "1"), ("startTime", format_utc(now - timedelta(days=1))), ("endTime", format_utc(now))]
+        try:
+            return await self._is_filled("/v1/detections", query, "detections")
+        except SourceDenied as first:
+            try:
+                return await self._is_filled("/v2/detections", query, "detections")
+            except SourceDenied:
+                raise first from None
+
+    async def _incidents(self) -> bool:
+        """Whether there is one at all: none of the last day is a good day."""
+        return await self._is_filled("/v2/incidents", [("pageSize", "1"), ("orderBy", "update_time desc")], "incidents")
+
+    async def _is_filled(self, path: str, query: Sequence[tuple[str, str]], key: str) -> bool:
+        kept: PendingAnswer | None = None
+        for _ in range(_PENDING_ASKED):
+            answer = await self._client.ask("incident", path, query, Lane.TIP, kept)
+            if not isinstance(answer, PendingAnswer):
+                return bool(read_json(answer.body).get(key))
+            kept = answer
+            await self._clock.sleep(kept.wait())
+        raise SourceUnavailable(f"{path}: the vendor takes its time: ask again later")

@@ -1,0 +1,90 @@
+"""One ESET Connect API user as a `Source`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from collector.errors import CheckpointExpired, SourceProtocolError
+from collector.model import Checkpoint, Lane, Page, Window
+from collector.sources import lanes
+from collector.sources.base import BudgetKey, Source, SourceContext, SourcePlugin
+from collector.sources.eset.cef import CEF_TABLE
+from collector.sources.eset.client import EsetClient
+from collector.sources.eset.config import EsetConfig
+from collector.sources.eset.looking import Look
+from collector.sources.eset.normalize import SEVERITY_NUMBERS, normalize
+
+FEEDS = ("detections", "incidents")
+
+
+class Reader(Protocol):
+    """One feed."""
+
+    async def fetch(self, lane: Lane, after: Checkpoint | None, window: Window | None) -> Page:
+        """As `Source.fetch`."""
+        ...
+
+
+class EsetSource:
+    """Reads the feeds of one API user; its only state is the login and what time it is at the vendor."""
+
+    def __init__(self, config: EsetConfig, context: SourceContext) -> None:
+        self.feeds: Sequence[str] = config.feeds
+        self._client = EsetClient(config, context.http, context.budget, context.clock)
+        self._clock = context.clock
+        self._readers: Mapping[str, Reader] = {}
+
+    async def fetch(self, feed: str, lane: Lane, after: Checkpoint | None, window: Window | None) -> Page:
+        """As `Source.fetch`."""
+        if feed not in self._readers:
+            raise SourceProtocolError(f"there is no feed {feed}")
+        try:
+            return await self._readers[feed].fetch(lane, after, window)
+        except CheckpointExpired as exc:
+            if exc.resume is not None:
+                raise
+            raise lanes.expired(after, str(exc)) from exc
+
+    async def check(self) -> Sequence[str]:
+        """As `Source.check`."""
+        remarks: list[str] = []
+        time = await self._client.vendor_time(Lane.TIP)
+        if not time.known:
+            remarks.append("the vendor's answers do not tell its time; this host's clock is used instead")
+        elif time.skewed:
+            remarks.append(f"this host's clock is {time.skew:+.0f} s off the vendor's")
+        return remarks + await Look(self._client, self._clock).feeds(self.feeds)
+
+
+@asynccontextmanager
+async def open_source(config: BaseModel, context: SourceContext) -> AsyncIterator[Source]:
+    """The running source; it opens nothing before it is asked for something."""
+    if not isinstance(config, EsetConfig):
+        raise TypeError("an ESET source needs an EsetConfig")
+    yield EsetSource(config, context)
+
+
+def budget_key(config: BaseModel) -> BudgetKey:
+    """The vendor counts requests by account and source IP, whatever the service."""
+    if not isinstance(config, EsetConfig):
+        raise TypeError("an ESET source needs an EsetConfig")
+    host = urlsplit(config.auth_origin).netloc.lower()
+    return BudgetKey(host=host, account=config.username.strip().lower(), egress=config.way_out)
+
+
+PLUGIN = SourcePlugin(
+    vendor="ESET",
+    product="PROTECT",
+    feeds=FEEDS,
+    config=EsetConfig,
+    open=open_source,
+    normalize=normalize,
+    budget_key=budget_key,
+    severity_numbers=SEVERITY_NUMBERS,
+    cef=CEF_TABLE,
+)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -37,6 +37,58 @@ def simulator(tenants: int = 1, *, requests: int = 100_000, seed: int = 1) -> Wi
     return WithSecureSimulator([account(number) for number in range(tenants)], seed=seed, requests=requests)
 
 
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """How the n-th tenant's source at one vendor is configured, and its secret, which stands in `SECRET_<n>`."""
+
+    keys: Callable[[int, str], dict[str, Any]]
+    secret: Callable[[int], str]
+
+
+def _withsecure_keys(number: int, base_url: str) -> dict[str, Any]:
+    return {
+        "type": "withsecure",
+        "feeds": ["security_events"],
+        "base_url": base_url,
+        "client_id": account(number).client_id,
+        "client_secret": f"${{env:SECRET_{number}}}",
+        "poll_interval": "500ms",
+        "overlap": "30s",
+        "sweep": {"every": "2s", "window": "15m"},
+        "start_from": "24h",
+        "rate_limit": {"requests": 100_000, "per": "60s"},
+    }
+
+
+WITHSECURE = SourceKind(_withsecure_keys, lambda number: account(number).client_secret)
+
+
+class Cloud(Protocol):
+    """What a vendor knows of its events."""
+
+    @property
+    def pending(self) -> int:
+        """How many live ones are still to come."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """How many are `known` and `visible`, among others."""
+        ...
+
+
+class Vendor(Protocol):
+    """A simulated vendor: its events, and what it showed of them."""
+
+    @property
+    def cloud(self) -> Cloud:
+        """Its events."""
+        ...
+
+    def ledger(self, *, hashes: bool) -> dict[str, dict[str, Any]]:
+        """As `judge` takes it."""
+        ...
+
+
 @dataclass(slots=True)
 class Setup:
     """One daemon's folder and configuration; `source`, `sink`, `top` are merged over the usual keys."""
@@ -48,6 +100,7 @@ class Setup:
     sink: Mapping[str, Any] = field(default_factory=dict)
     top: Mapping[str, Any] = field(default_factory=dict)
     state: Path | None = None
+    kind: SourceKind = WITHSECURE
 
     @property
     def config(self) -> Path:
@@ -71,28 +124,12 @@ class Setup:
 
     def write(self) -> None:
         """Write the configuration, anew after a change."""
-        source: dict[str, Any] = {
-            "type": "withsecure",
-            "feeds": ["security_events"],
-            "base_url": self.base_url,
-            "poll_interval": "500ms",
-            "overlap": "30s",
-            "sweep": {"every": "2s", "window": "15m"},
-            "start_from": "24h",
-            "rate_limit": {"requests": 100_000, "per": "60s"},
-        }
         document: dict[str, Any] = {
             "state": {"path": str(self.database)},
             "admin": {"listen": "127.0.0.1:0", "control": str(self.control)},
             "logging": {"level": "debug", "format": "json"},
             "tenants": {
-                f"t{number}": {
-                    "sources": [
-                        source
-                        | {"client_id": account(number).client_id, "client_secret": f"${{env:SECRET_{number}}}"}
-                        | dict(self.source)
-                    ]
-                }
+                f"t{number}": {"sources": [self.kind.keys(number, self.base_url) | dict(self.source)]}
                 for number in range(self.tenants)
             },
             "sinks": {
@@ -119,7 +156,7 @@ class Daemon:
     async def start(self, *arguments: str, fault: str | None = None, seconds_ahead: float | None = None) -> None:
         """Start it; `fault` arms a fault point, `seconds_ahead` shifts its host's clock (see `shift_clock`)."""
         environment = {key: value for key, value in os.environ.items() if key != "EDR_COLLECTOR_FAULT"}
-        environment |= {f"SECRET_{number}": account(number).client_secret for number in range(self.setup.tenants)}
+        environment |= {f"SECRET_{number}": self.setup.kind.secret(number) for number in range(self.setup.tenants)}
         if fault is not None:
             environment["EDR_COLLECTOR_FAULT"] = fault
         command = [sys.executable, "-m", "collector"]
@@ -197,7 +234,7 @@ async def daemon(setup: Setup) -> AsyncIterator[Daemon]:
         await running.kill()
 
 
-async def arrived(vendor: WithSecureSimulator, running: Daemon, seconds: float = 60.0) -> Verdict:
+async def arrived(vendor: Vendor, running: Daemon, seconds: float = 60.0) -> Verdict:
     """Wait until every event the vendor has, or still will have, is delivered; what came of them.
 
     Time that runs out shows as events missing, one by name at least.
@@ -215,7 +252,7 @@ async def arrived(vendor: WithSecureSimulator, running: Daemon, seconds: float =
         await asyncio.sleep(_LOOK_SECONDS * 3)
 
 
-async def judged(vendor: WithSecureSimulator, setup: Setup, folders: Sequence[Path] = ()) -> Verdict:
+async def judged(vendor: Vendor, setup: Setup, folders: Sequence[Path] = ()) -> Verdict:
     """Compare what lies in the files with what the vendor showed."""
     report = vendor.ledger(hashes=False)
 

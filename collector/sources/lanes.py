@@ -73,7 +73,16 @@ def begin(lane: Lane, after: Checkpoint | None, window: Window | None, now: Vend
     goal = now.now if lane is not Lane.JOB or window is None or window.end is None else min(now.now, window.end)
     start, goal = floor_ms(start), floor_ms(goal)
     at = replace(at, state=_state_without_old_gaps(at.state, start))
-    fresh = Run(begin=now.now, goal=goal, start=start, end=start, date=now.now, limit=rules.limit, skewed=now.skewed)
+    fresh = Run(
+        begin=now.now,
+        goal=goal,
+        start=start,
+        end=start,
+        date=now.now,
+        limit=rules.limit,
+        most=rules.limit,
+        skewed=now.skewed,
+    )
     run = _next_window(fresh, at.state, rules)
     return replace(at, run=None) if run is None else keep(at, run)
 

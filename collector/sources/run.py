@@ -50,7 +50,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     circle, or were refused, without getting anywhere. `mark`: what page `marked` of this run held, by its hash.
     `turns`: pages of this window that began before the one ahead of them ended (`page_last`), `marked_turns`: as many
     at the mark.
-    `limit`: records to ask for, `good` pages read with it, `tries` that failed with it, `fails` in a row.
+    `limit`: records to ask for, `most` at best; `good` pages read with it, `tries` that failed with it, `fails` in a
+    row.
     """
 
     begin: datetime
@@ -59,6 +60,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     end: datetime
     date: datetime
     limit: int
+    most: int = 200
     token: str | None = None
     newest: datetime | None = None
     last: datetime | None = None

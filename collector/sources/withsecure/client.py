@@ -24,8 +24,9 @@ from collector.errors import (
     SourceProtocolError,
     SourceUnavailable,
 )
-from collector.http import USER_AGENT, Answer, Egress, HttpClients, parse_retry_after
+from collector.http import USER_AGENT, Answer, HttpClients, parse_retry_after
 from collector.model import Lane
+from collector.sources.egress import egress_of
 from collector.sources.vendor_time import VendorClock, VendorTime
 from collector.sources.withsecure.complaints import Complaint, read_complaint, read_json
 from collector.sources.withsecure.config import WithSecureConfig
@@ -36,7 +37,12 @@ _USUAL_LIFETIME, _LONGEST_LIFETIME = 1797.0, 86400.0
 _WAIT_WHEN_THROTTLED = 5.0
 # Which of these a stale anchor gets is not documented; without it the next answer tells what is really wrong.
 _ANCHOR_REFUSED = (400, 404, 410, 422)
+_NOT_OFFERED = (404, 405, 501)
 _LOGINS_AT_ONCE = 2
+
+
+class NotOffered(SourceDenied):
+    """The vendor does not serve this to anybody, or not to these credentials."""
 
 
 class WithSecureClient:
@@ -47,7 +53,7 @@ class WithSecureClient:
         self._http = http
         self._budget = budget
         self._clock = clock
-        self._egress = Egress(ca_file=config.tls.ca_file, verify=config.tls.verify, proxy=config.proxy)
+        self._egress = egress_of(config)
         self.vendor_clock = VendorClock(clock)
         self._may_ask_time = True
         self._token = ""
@@ -79,18 +85,41 @@ class WithSecureClient:
         """
         return await self._ask("POST", path, lane, urlencode(form).encode(), anchored=anchored)
 
-    async def get(self, path: str, lane: Lane) -> Answer:
-        """Ask for something without parameters; errors as `post`."""
-        return await self._ask("GET", path, lane, None, anchored=False)
+    async def get(
+        self,
+        path: str,
+        lane: Lane,
+        query: Sequence[tuple[str, str]] = (),
+        *,
+        anchored: bool = False,
+        optional: bool = False,
+    ) -> Answer:
+        """Ask for something with the parameters in the address; as `post`.
 
-    async def _ask(self, method: str, path: str, lane: Lane, body: bytes | None, *, anchored: bool) -> Answer:
+        Raises:
+            NotOffered: the vendor does not know the path, which `optional` says may be.
+        """
+        query_text = urlencode(query)
+        return await self._ask("GET", path, lane, None, query_text, anchored=anchored, optional=optional)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        lane: Lane,
+        body: bytes | None,
+        query: str = "",
+        *,
+        anchored: bool,
+        optional: bool = False,
+    ) -> Answer:
         token = await self._token_in_turn(lane)
-        answer = await self._authorized(method, path, body, token)
+        answer = await self._authorized(method, path, body, token, query)
         if answer.status == 401:
             # Expired or revoked in the middle of a run: one new login, the same request once more.
             token = await self._token_in_turn(lane, refused=token)
             dead_from = self._dead_from
-            answer = await self._authorized(method, path, body, token)
+            answer = await self._authorized(method, path, body, token, query)
             if answer.status == 401:
                 if self._token == token:
                     self._good_until = -math.inf
@@ -102,6 +131,8 @@ class WithSecureClient:
         complaint = read_complaint(answer, self._secrets())
         if anchored and answer.status in _ANCHOR_REFUSED:
             raise CheckpointExpired(f"{path}: the anchor is refused: {complaint}")
+        if optional and answer.status in _NOT_OFFERED:
+            raise NotOffered(f"{path}: {complaint}")
         raise self._error(path, answer, complaint)
 
     async def _token_in_turn(self, lane: Lane, refused: str | None = None) -> str:
@@ -118,15 +149,15 @@ class WithSecureClient:
             await self._budget.take(lane, again=True)
         return self._token
 
-    async def _authorized(self, method: str, path: str, body: bytes | None, token: str) -> Answer:
+    async def _authorized(self, method: str, path: str, body: bytes | None, token: str, query: str) -> Answer:
         headers = {"Authorization": f"Bearer {token}"}
         if body is not None:
             headers["Content-Type"] = _FORM
-        return await self._send(method, path, headers, body)
+        return await self._send(method, f"{path}?{query}" if query else path, headers, body)
 
-    async def _send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    async def _send(self, method: str, target: str, headers: dict[str, str], body: bytes | None) -> Answer:
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT, **headers}
-        url = self._config.base_url.rstrip("/") + path
+        url = self._config.base_url.rstrip("/") + target
         answer = await self._http.request(method, url, headers=headers, body=body, egress=self._egress)
         self.vendor_clock.note(answer.date)
         return answer

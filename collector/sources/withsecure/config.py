@@ -14,8 +14,7 @@ from collector.units import PositiveDuration
 
 Feed = Literal["security_events", "incidents"]
 
-# `incidents` is a legal word already; it becomes a default on the day the plugin can read it.
-DEFAULT_FEEDS: tuple[Feed, ...] = ("security_events",)
+DEFAULT_FEEDS: tuple[Feed, ...] = ("security_events", "incidents")
 
 
 class WithSecureSweepConfig(SweepConfig):
@@ -60,7 +59,7 @@ class WithSecureConfig(SourceConfig):
     """Origin of the API; paths are appended."""
 
     feeds: Annotated[tuple[Feed, ...], AfterValidator(each_once)] = DEFAULT_FEEDS
-    """What to read; default: all feeds available."""
+    """What to read; default: both."""
 
     sweep: WithSecureSweepConfig = WithSecureSweepConfig()
     """The lane that finds late and back-dated records."""

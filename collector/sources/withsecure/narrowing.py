@@ -33,8 +33,6 @@ from collector.model import Gap
 from collector.sources.lanes import resume_from
 from collector.sources.run import MILLISECOND, Narrow, Phase, Run, floor_ms
 
-MAX_LIMIT = 200
-
 _TRIES = 3
 _WAITS_BETWEEN_PROOFS = (5.0, 20.0, 60.0)
 _CONTROLS = 9
@@ -100,10 +98,10 @@ def failed(run: Run, reason: str, *, at_once: bool = False) -> Failed:
 def succeeded(run: Run) -> Run:
     """An answer could be read: the limit grows back."""
     run = replace(run, fails=0, tries=0)
-    if run.narrow is None and run.limit < MAX_LIMIT:
+    if run.narrow is None and run.limit < run.most:
         grown = run.good + 1 >= _GOOD_PAGES
         run = replace(
-            run, limit=min(MAX_LIMIT, run.limit * 2) if grown else run.limit, good=0 if grown else run.good + 1
+            run, limit=min(run.most, run.limit * 2) if grown else run.limit, good=0 if grown else run.good + 1
         )
     elif run.narrow is not None and run.narrow.phase == "asc_again":
         run = replace(run, narrow=replace(run.narrow, phase="asc", proofs=0))
@@ -162,7 +160,7 @@ def after_window(run: Run) -> Run:
 
 def _descend(run: Run, reason: str, *, at_once: bool) -> Failed:
     wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(run.fails - 1, 10))
-    tries = 1 if at_once or 1 < run.limit < MAX_LIMIT else _TRIES
+    tries = 1 if at_once or 1 < run.limit < run.most else _TRIES
     if run.tries < tries:
         return Failed(run, wait)
     if run.limit > 1:
@@ -190,7 +188,7 @@ def _side_failed(run: Run, narrow: Narrow) -> Failed:
         return Failed(replace(run, limit=run.limit // 2, narrow=narrow), _FIRST_WAIT)
     if narrow.phase == "asc":
         narrow = replace(narrow, phase="desc", asc_token=run.token)
-        return Failed(replace(run, token=None, limit=MAX_LIMIT, mark="", marked=0, narrow=narrow), _FIRST_WAIT)
+        return Failed(replace(run, token=None, limit=run.most, mark="", marked=0, narrow=narrow), _FIRST_WAIT)
     return Failed(_turn(replace(run, narrow=replace(narrow, desc_token=run.token)), "control"), _FIRST_WAIT)
 
 
@@ -267,7 +265,7 @@ def _behind(run: Run) -> Run:
 
 
 def _fresh(run: Run, start: datetime) -> Run:
-    return replace(run, start=start, token=None, limit=MAX_LIMIT, mark="", marked=0, empty=0, tries=0)
+    return replace(run, start=start, token=None, limit=run.most, mark="", marked=0, empty=0, tries=0)
 
 
 _FAILED: dict[Phase, Callable[[Run, Narrow], Failed]] = {

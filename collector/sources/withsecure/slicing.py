@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from typing import TypeGuard, TypeVar
 
 import msgspec
 import orjson
@@ -52,24 +53,26 @@ class _Head(msgspec.Struct):
     persistenceTimestamp: object = None  # noqa: N815 -- the vendor's name
 
 
+Head = TypeVar("Head", bound=msgspec.Struct)
+
 _PAGE = msgspec.json.Decoder(_Envelope)
 _HEAD = msgspec.json.Decoder(_Head)
 
 
-def slice_page(body: bytes) -> Slices:
-    """Take a page apart.
+def slice_page(body: bytes, make: Callable[[bytes], Record] | None = None) -> Slices:
+    """Take a page apart; `make` gives the record of an item that is no security event.
 
     Raises:
         UnreadablePage: the body is truncated, no JSON object, or an object that is no page.
     """
-    text = body.removeprefix(_BOM)
+    text, make = body.removeprefix(_BOM), make or _record
     try:
-        return _slice_plain_page(text) or _slice_odd_page(text)
+        return _slice_plain_page(text, make) or _slice_odd_page(text, make)
     except TornError as exc:
         raise UnreadablePage(f"the page can't be read: {exc}") from exc
 
 
-def _slice_plain_page(text: bytes) -> Slices | None:
+def _slice_plain_page(text: bytes, make: Callable[[bytes], Record]) -> Slices | None:
     try:
         envelope = _PAGE.decode(text)
     except _REFUSALS:
@@ -77,10 +80,10 @@ def _slice_plain_page(text: bytes) -> Slices | None:
     if envelope.items is msgspec.UNSET:
         return None
     items = [bytes(item) for item in envelope.items or ()]
-    return Slices([_record(item) for item in items], _anchor(envelope.nextAnchor))
+    return Slices([make(item) for item in items], _anchor(envelope.nextAnchor))
 
 
-def _slice_odd_page(text: bytes) -> Slices:
+def _slice_odd_page(text: bytes, make: Callable[[bytes], Record]) -> Slices:
     if text.lstrip(b" \t\r\n\0")[:1] != b"{":
         raise TornError("it is no JSON object")
     members = {child.key: child.value for child in children(text)}
@@ -93,34 +96,36 @@ def _slice_odd_page(text: bytes) -> Slices:
         return Slices([], anchor)
     if items[:1] != b"[":
         raise TornError("its items are no list")
-    return Slices([_record(child.value) for child in children(items)], anchor)
+    return Slices([make(child.value) for child in children(items)], anchor)
 
 
 def _anchor(value: object) -> str | None:
     if value is None or value == "":
         return None
-    if isinstance(value, str) and _is_clean(value):
+    if is_name(value):
         return value
     raise TornError("its nextAnchor is no text")
 
 
 def _record(raw: bytes) -> Record:
-    try:
-        head = _HEAD.decode(raw)
-    except _REFUSALS:
-        head = _odd_head(raw)
-    received = _moment(head.serverTimestamp)
+    head = read_head(raw, _HEAD)
+    received = moment_of(head.serverTimestamp)
     return Record(
-        id=head.id if isinstance(head.id, str) and _is_clean(head.id) else _content_id(raw),
-        bucket=0 if received is None else math.floor(received.timestamp() / 60),
-        recorded_at=_moment(head.persistenceTimestamp),
+        id=head.id if is_name(head.id) else content_id(raw),
+        bucket=minute_of(received),
+        recorded_at=moment_of(head.persistenceTimestamp),
         raw=raw,
     )
 
 
-def _odd_head(raw: bytes) -> _Head:
-    members = {child.key: child.value for child in _members(raw)}
-    return _Head(*(_value(members.get(b'"%s"' % name.encode(), b"null")) for name in _Head.__struct_fields__))
+def read_head(raw: bytes, decoder: msgspec.json.Decoder[Head]) -> Head:
+    """The scalars of a record that a struct of optional objects names; None where they are missing or odd."""
+    try:
+        return decoder.decode(raw)
+    except _REFUSALS:
+        members = {child.key: child.value for child in _members(raw)}
+        kind = decoder.type
+        return kind(*(_value(members.get(b'"%s"' % name.encode(), b"null")) for name in kind.__struct_fields__))
 
 
 def _members(raw: bytes) -> list[Child]:
@@ -143,6 +148,16 @@ def _value(text: bytes) -> object:
     return value
 
 
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether a value can be a record's id."""
+    return isinstance(value, str) and _is_clean(value)
+
+
+def minute_of(moment: datetime | None) -> int:
+    """The minute since the epoch, a record's bucket; 0 where there is no time."""
+    return 0 if moment is None else math.floor(moment.timestamp() / 60)
+
+
 def _is_clean(text: str) -> bool:
     try:
         return bool(text.encode())
@@ -150,7 +165,7 @@ def _is_clean(text: str) -> bool:
         return False
 
 
-def _content_id(raw: bytes) -> str:
+def content_id(raw: bytes) -> str:
     """The name of a record that has none: a hash of what does not change when the record is served again.
 
     Equal ones count as one. The prefix keeps it apart from the vendor's own ids.
@@ -170,7 +185,7 @@ def _may_change(key: str) -> bool:
     return key.startswith("acknowledged") or key in {"ackTimestamp", "persistenceTimestamp"}
 
 
-def _moment(value: object) -> datetime | None:
+def moment_of(value: object) -> datetime | None:
     """RFC 3339, or milliseconds since the epoch as the legacy envelope has them; None for anything else."""
     try:
         match value:

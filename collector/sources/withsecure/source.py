@@ -9,17 +9,18 @@ from urllib.parse import urlsplit
 import structlog
 from pydantic import BaseModel
 
-from collector.errors import CheckpointExpired, SourceProtocolError
+from collector.errors import CheckpointExpired, SourceDenied, SourceProtocolError
 from collector.model import Checkpoint, Lane, Page, Window
 from collector.sources import lanes
 from collector.sources.base import BudgetKey, Source, SourceContext, SourcePlugin
 from collector.sources.withsecure.cef import CEF_TABLE
 from collector.sources.withsecure.client import WithSecureClient
 from collector.sources.withsecure.config import WithSecureConfig
+from collector.sources.withsecure.incidents import Incidents
 from collector.sources.withsecure.normalize import SEVERITY_NUMBERS, normalize
 from collector.sources.withsecure.security_events import SecurityEvents
 
-FEEDS = ("security_events",)
+FEEDS = ("security_events", "incidents")
 _WHOAMI = "/whoami/v1/whoami"
 
 
@@ -31,13 +32,15 @@ class WithSecureSource:
         self._client = WithSecureClient(config, context.http, context.budget, context.clock)
         log = structlog.get_logger().bind(tenant=context.tenant, source=context.name)
         self._security_events = SecurityEvents(config, self._client, context.clock, log)
+        self._incidents = Incidents(config, self._client, context.clock, log)
 
     async def fetch(self, feed: str, lane: Lane, after: Checkpoint | None, window: Window | None) -> Page:
         """As `Source.fetch`."""
         if feed not in self.feeds:
             raise SourceProtocolError(f"there is no feed {feed}")
         try:
-            return await self._security_events.fetch(lane, after, window)
+            reader = self._incidents if feed == "incidents" else self._security_events
+            return await reader.fetch(lane, after, window)
         except CheckpointExpired as exc:
             if exc.resume is not None:
                 raise
@@ -56,6 +59,13 @@ class WithSecureSource:
             await self._client.get(_WHOAMI, Lane.TIP)
         if "security_events" in self.feeds and not await self._security_events.look():
             remarks.append("security_events: logged in, but the rights give an empty list for the last 24 hours")
+        if "incidents" in self.feeds:
+            try:
+                await self._incidents.look()
+            except SourceDenied as exc:
+                if "security_events" not in self.feeds:
+                    raise
+                remarks.append(f"incidents: {exc}")
         return remarks
 
 

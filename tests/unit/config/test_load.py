@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from collector.config import load_config
+from collector.sources import withsecure
 from collector.sources.withsecure.config import WithSecureConfig
 
 from .conftest import ENVIRON, SINKS, TENANTS, Folder
@@ -20,7 +22,7 @@ def test_the_smallest_configuration_is_complete_by_defaults(folder: Folder) -> N
     source = config.tenants["acme"].sources[0]
     assert isinstance(source, WithSecureConfig)
     assert source.name == "withsecure"
-    assert source.feeds == ("security_events",)
+    assert source.feeds == ("security_events", "incidents")
     assert source.sweep.window == timedelta(minutes=15)
     assert config.state.path == Path("/var/lib/collector/collector.db")
     assert config.admin.control == Path("/var/lib/collector/collector.sock")
@@ -227,7 +229,9 @@ def test_wrong_defaults_are_reported_without_any_source_of_that_type(folder: Fol
     ]
 
 
-def test_feeds_that_come_later_are_a_warning_and_are_not_read(folder: Folder) -> None:
+def test_feeds_that_come_later_are_a_warning_and_are_not_read(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(withsecure, "PLUGIN", replace(withsecure.PLUGIN, feeds=("security_events",)))
+
     config = folder.load(TENANTS.replace("'}", "', feeds: [security_events, incidents]}") + SINKS)
 
     assert config.tenants["acme"].sources[0].feeds == ("security_events",)

@@ -67,6 +67,7 @@ class Vendor:
         self.clock = clock
         self.asked: list[Asked] = []
         self.says: deque[Say | Callable[[], Say] | None] = deque()
+        self.says_on = DATA
         self.login_says: deque[Say | None] = deque()
         self.unreadable: dict[str, int] = {}
         self.garbage = b'{"items":[{"id":"torn'
@@ -102,11 +103,12 @@ class Vendor:
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
-        self.asked.append(Asked(request.path, parse_qsl(body.decode()), dict(request.headers), body))
+        form = parse_qsl(body.decode() or request.query_string)
+        self.asked.append(Asked(request.path, form, dict(request.headers), body))
         if request.path == LOGIN:
             return self._respond(await self._login())
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        said = self.says.popleft() if self.says and request.path == DATA else None
+        said = self.says.popleft() if self.says and request.path == self.says_on else None
         if said is not None:
             return self._respond(said if isinstance(said, Say) else said())
         if self.tokens_age and self.clock.monotonic() - self.logged_in_at > self.expires_in:
@@ -203,9 +205,10 @@ class Bench:
     source: Source
     clock: FakeClock
     budget: CountingBudget
+    feed: str = "security_events"
 
     async def fetch(self, after: Checkpoint | None = None, lane: Lane = Lane.TIP, window: Window | None = None) -> Page:
-        return await self.source.fetch("security_events", lane, after, window)
+        return await self.source.fetch(self.feed, lane, after, window)
 
     async def read(
         self, after: Checkpoint | None = None, lane: Lane = Lane.TIP, window: Window | None = None, most: int = 2000
@@ -240,9 +243,11 @@ def _stored(checkpoint: Checkpoint | None) -> Checkpoint | None:
 
 
 @asynccontextmanager
-async def bench(*, max_bytes: int = 64 << 20, **config: Any) -> AsyncIterator[Bench]:
+async def bench(
+    *, max_bytes: int = 64 << 20, vendor_type: type[Vendor] = Vendor, feed: str = "security_events", **config: Any
+) -> AsyncIterator[Bench]:
     clock = FakeClock()
-    vendor = Vendor(clock)
+    vendor = vendor_type(clock)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", vendor.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -250,14 +255,21 @@ async def bench(*, max_bytes: int = 64 << 20, **config: Any) -> AsyncIterator[Be
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
     settings = PLUGIN.config.model_validate(
-        {"type": "withsecure", "client_id": CLIENT_ID, "client_secret": SECRET, "base_url": origin, **config}
+        {
+            "type": "withsecure",
+            "client_id": CLIENT_ID,
+            "client_secret": SECRET,
+            "base_url": origin,
+            "feeds": [feed],
+            **config,
+        }
     )
     budget = CountingBudget(clock)
     try:
         async with HttpClients(max_bytes=max_bytes) as http:
             context = SourceContext("acme", "withsecure", http, budget, clock)
             async with PLUGIN.open(settings, context) as source:
-                yield Bench(vendor, source, clock, budget)
+                yield Bench(vendor, source, clock, budget, feed)
     finally:
         vendor.login_gate.set()
         await runner.cleanup()

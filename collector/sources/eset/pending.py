@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,7 +41,7 @@ class PendingAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     response_id: str
-    asked_at: datetime
+    asked_at: Annotated[datetime, msgspec.Meta(tz=True)]
     tries: int
     request: str
     wish: float | None = None

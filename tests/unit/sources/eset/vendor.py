@@ -56,6 +56,9 @@ class Say:
     headers: dict[str, str] = field(default_factory=dict)
     request_id: str | None = "77aa-req"
 
+    def __str__(self) -> str:
+        return f"{self.status} {self.body[:24].decode(errors='replace')}"
+
 
 def error(status: int, message: str = "no", headers: dict[str, str] | None = None) -> Say:
     return Say(status, json.dumps({"code": 7, "message": message, "details": []}).encode(), headers or {})
@@ -160,7 +163,7 @@ class CountingBudget(Budget):
         self.turns: list[Lane] = []
         self.pauses: list[float] = []
 
-    async def take(self, lane: Lane, *, again: bool = False) -> None:  # noqa: ARG002 -- as the real one
+    async def take(self, lane: Lane, *, again: bool = False) -> None:
         self.turns.append(lane)
         await asyncio.sleep(0)
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.integration import tenzir
 from tests.unit.formats.cef_reader import read_strict
-from tests.unit.sources.withsecure.cef_events import DOCUMENTS, HOSTILE, encoder, event_of, spoiled
+from tests.unit.formats.hostile import HOSTILE
+from tests.unit.sources.withsecure.cef_events import DOCUMENTS, encoder, event_of, spoiled
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -64,8 +64,10 @@ class _Vendor:
     """A table, compiled."""
 
     variant: str
+    product: str
     version: str
     signature: Signature
+    signatures: Mapping[str, str]
     names: Mapping[str, str]
     steps: _Steps
     variants: Mapping[str, _Steps]
@@ -86,15 +88,15 @@ def compile_encoder(
     others = _compile(CefTable(), {}, wanted, time)
 
     @lru_cache(maxsize=_HEADERS)
-    def head(vendor: str, product: str, words: tuple[str, ...], name: str, kind: str, severity: int) -> str:
+    def head(vendor: str, product: str, words: tuple[str, ...], otherwise: str, name: str, severity: int) -> str:
         compiled = vendors.get(vendor, others)
         return "|".join(
             [
                 "CEF:0",
                 header(wanted.vendor or vendor, keys.MAX_VENDOR),
-                header(wanted.product or product, keys.MAX_PRODUCT),
+                header(wanted.product or compiled.product or product, keys.MAX_PRODUCT),
                 header(compiled.version, keys.MAX_VERSION),
-                header(compiled.signature.fill(words), keys.MAX_SIGNATURE) or kind,
+                header(compiled.signature.fill(words), keys.MAX_SIGNATURE) or otherwise,
                 header(name, keys.MAX_NAME),
                 str(severity),
                 "",
@@ -105,17 +107,18 @@ def compile_encoder(
         vendor = vendors.get(event.vendor, others)
         values = _values(event)
         variant = _variant(values.get(vendor.variant))
-        sort = variant.lower()
+        sort = variant.lower() or event.kind
         values["name"] = name = vendor.names.get(sort) or variant or base.KIND_NAMES[event.kind]
         line = _Line(set(base.DERIVED))
         for step in vendor.variants.get(sort, vendor.steps):
             step(values, line)
         _close(values, line, event.flags)
         severity = vendor.severities.get(event.severity_vendor.lower())
-        if severity is None:
-            severity = base.SEVERITY_NUMBERS[event.severity]
-        words = vendor.signature.words(values)
-        first = head(event.vendor, event.product, words, name, event.kind, severity)
+        if severity is None:  # of a word without a number: the vendor's for the scale's word, else ours
+            severity = vendor.severities.get(event.severity, base.SEVERITY_NUMBERS[event.severity])
+        literal = vendor.signatures.get(sort)
+        words = () if literal else vendor.signature.words(values)
+        first = head(event.vendor, event.product, words, literal or event.kind, name, severity)
         return (first + extension("".join(line.pairs)[1:])).encode()
 
     return encode
@@ -129,8 +132,11 @@ def _compile(table: CefTable, severities: Mapping[str, int], wanted: CefHeader, 
     common = _by_key([base.TIMES[time], *base.PAIRS, *table.pairs])
     return _Vendor(
         variant=table.variant,
+        product=table.product,
         version=wanted.version or table.version,
         signature=Signature(wanted.signature or table.signature),
+        # A template that an operator asks for is meant for all.
+        signatures={} if wanted.signature else {name.lower(): literal for name, literal in table.signatures.items()},
         names={name.lower(): title for name, title in table.names.items()},
         steps=_steps(common.values()),
         variants={name.lower(): _steps((common | _by_key(own)).values()) for name, own in table.variants.items()},

@@ -2,7 +2,8 @@
 
 From the ArcSight extension dictionary (document version 27), producer keys alone: those it marks "consumer" are for
 the receiver to set. Lengths are in characters of the value before escaping. A key that is not in here can't be used in
-rules and reports of the receivers, so that tables are refused which name one.
+rules and reports of the receivers, so that tables are refused which name one. Beside it stand a few keys that a
+vendor's own export has beyond the dictionary: receivers of that export know them, the others keep them as they are.
 """
 
 from __future__ import annotations
@@ -46,6 +47,12 @@ _TEXTS = {
     2048: "requestContext",
     4000: "cs1 cs2 cs3 cs4 cs5 cs6",
 }
+# What ESET's own syslog export has beyond the dictionary: two more custom strings, the process of a threat event
+# (spelt so), the device's system. `cs9` goes on where these end, for what other events have in the five they take.
+_BEYOND_TEXTS = {
+    1023: "sprod ESETProtectDeviceOsName",
+    4000: "cs7 cs8 cs9",
+}
 _OTHERS = {
     Kind.INTEGER: "cn1 cn2 cn3 cnt dpid spid dvcpid fsize in out type",
     Kind.PORT: "dpt spt",
@@ -54,13 +61,15 @@ _OTHERS = {
     Kind.ADDRESS6: "c6a1 c6a2 c6a3 c6a4",
     Kind.TIME: "rt start end deviceCustomDate1 deviceCustomDate2 fileCreateTime fileModificationTime",
 }
-_LABELLED = "cs1 cs2 cs3 cs4 cs5 cs6 cn1 cn2 cn3 c6a1 c6a2 c6a3 c6a4 deviceCustomDate1 deviceCustomDate2"
+_LABELLED = """cs1 cs2 cs3 cs4 cs5 cs6 cs7 cs8 cs9 cn1 cn2 cn3 c6a1 c6a2 c6a3 c6a4 deviceCustomDate1
+    deviceCustomDate2"""
+_ALL_TEXTS = (*_TEXTS.items(), *_BEYOND_TEXTS.items())
 
 KEYS: Mapping[str, Kind] = MappingProxyType(
-    {key: Kind.TEXT for keys in _TEXTS.values() for key in keys.split()}
+    {key: Kind.TEXT for _, keys in _ALL_TEXTS for key in keys.split()}
     | {key: kind for kind, keys in _OTHERS.items() for key in keys.split()}
 )
-LENGTHS: Mapping[str, int] = MappingProxyType({key: most for most, keys in _TEXTS.items() for key in keys.split()})
+LENGTHS: Mapping[str, int] = MappingProxyType({key: most for most, keys in _ALL_TEXTS for key in keys.split()})
 LABELS: Mapping[str, int] = MappingProxyType(
     dict.fromkeys(_LABELLED.split(), MAX_LABEL) | dict.fromkeys(("flexString1", "flexString2"), MAX_FLEX_LABEL)
 )

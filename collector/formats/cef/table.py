@@ -54,13 +54,17 @@ class Pair:
 class CefTable:
     """What one vendor adds to the pairs that all events have; a pair here takes the place of one with the same key.
 
-    `variant` names the field that tells the vendor's sorts of events apart, compared without regard to case: `names`
-    gives the header's Name by it (an unknown variant is its own name), `variants` the pairs of that sort alone.
-    `signature` is the template of the header's Signature ID, with names in braces; `version` its Device Version.
+    `variant` names the field that tells the vendor's sorts of events apart, compared without regard to case; an event
+    without it is of the sort that its kind names (`incident`). `names` gives the header's Name by the sort (an unknown
+    variant is its own name), `variants` the pairs of that sort alone, `signatures` the header's Signature ID of sorts
+    that have a plain one. `signature` is the template of all others, with names in braces. `product` is the header's
+    Device Product where it is not the envelope's; `version` its Device Version.
     """
 
     variant: str = "event.provider"
     signature: str = "{event.provider}.{event.action}"
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    product: str = ""
     version: str = "1.0"
     names: Mapping[str, str] = field(default_factory=dict)
     pairs: tuple[Pair, ...] = ()

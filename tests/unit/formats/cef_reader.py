@@ -55,9 +55,13 @@ TEXTS: dict[str, int] = {
     "sproc": 1023,
     "suid": 1023,
     "suser": 1023,
-    **{f"cs{number}": 4000 for number in range(1, 7)},
+    **{f"cs{number}": 4000 for number in range(1, 10)},
+    "ESETProtectDeviceOsName": 1023,
+    "deviceProcessName": 1023,
+    "fileType": 1023,
+    "sprod": 1023,
 }
-LABELLED = re.compile(r"(cs[1-6]|cn[1-3]|c6a[1-4]|deviceCustomDate[12]|flexString[12])Label")
+LABELLED = re.compile(r"(cs[1-9]|cn[1-3]|c6a[1-4]|deviceCustomDate[12]|flexString[12])Label")
 FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 HEADER_LENGTHS = (63, 63, 31, 1023, 512)
 

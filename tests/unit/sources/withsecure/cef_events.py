@@ -19,18 +19,6 @@ DATA = Path(__file__).parents[3] / "data" / "withsecure"
 DOCUMENTS: list[dict[str, Any]] = [json.loads(line) for line in (DATA / "records.jsonl").read_bytes().splitlines()]
 NAMES = [f"{number:02d}-{document.get('engine', 'none')}" for number, document in enumerate(DOCUMENTS, 1)]
 
-HOSTILE = {
-    "pairs": "x act=forged externalId=forged cs1Label=a cs1=b",
-    "event": "x\r\nCEF:0|Forged|Event|1|1|second|10|externalId=forged\n",
-    "escapes": "C:\\temp\\|\\=\\\\server\\share\\n\\",
-    "controls": "nul\x00 one\x01two\x02 tab\t esc\x1b[31m del\x7f nel\x85",
-    "separators": "\u2028line\u2029paragraph\ufeff\u202egnp.exe",
-    "spaces": "  =  around  ",
-    "signs": "日本語 Ää \U0001f469\u200d\U0001f4bb|🎉=",
-    "surrogate": "half \ud800 of a pair",
-    "long": "=\\|é" * 3000,
-}
-
 
 def encoder() -> Callable[[Event], bytes]:
     setup = FormatSetup({"WithSecure": VendorTables(CEF_TABLE, SEVERITY_NUMBERS)}, CefHeader())

@@ -19,7 +19,8 @@ from collector.model import Event
 from collector.sources.withsecure.cef import CEF_TABLE
 from collector.sources.withsecure.normalize import SEVERITY_NUMBERS
 from tests.unit.formats.cef_reader import TEXTS, assert_sound, canonical
-from tests.unit.sources.withsecure.cef_events import DATA, DOCUMENTS, HOSTILE, NAMES, encoder, event_of, spoiled
+from tests.unit.formats.hostile import HOSTILE
+from tests.unit.sources.withsecure.cef_events import DATA, DOCUMENTS, NAMES, encoder, event_of, spoiled
 
 ENCODE = encoder()
 GOLDEN = DATA / "golden.cef"

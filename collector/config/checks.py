@@ -17,6 +17,9 @@ from collector.suggest import did_you_mean
 from collector.units import format_duration, format_size
 
 _GLOB = frozenset("*?[")
+# What names an account, and what part of what it sees is read.
+_WHO = ("client_id", "username")
+_WHERE = ("base_url", "organization_id", "region", "incident_url")
 
 
 def check_names(tree: Mapping[str, Any], report: Report) -> None:
@@ -115,14 +118,13 @@ def _check_accounts(tenants: Mapping[str, TenantConfig], report: Report) -> None
     owners: dict[tuple[object, ...], str] = {}
     for name, tenant in tenants.items():
         for index, source in enumerate(tenant.sources):
-            client = getattr(source, "client_id", None)
-            if client is None:
+            who = next((key for key in _WHO if getattr(source, key, None) is not None), None)
+            if who is None:
                 continue
-            keys = ("base_url", "organization_id")
-            account = (source.type, client, *(getattr(source, key, None) for key in keys))
+            account = (source.type, getattr(source, who), *(getattr(source, key, None) for key in _WHERE))
             owner = owners.setdefault(account, f"{name}/{source.name}")
             if owner != f"{name}/{source.name}":
-                here = ("tenants", name, "sources", index, "client_id")
+                here = ("tenants", name, "sources", index, who)
                 report.warn(here, f"{owner} reads the same account: its events are delivered twice")
 
 

@@ -118,6 +118,27 @@ def test_one_account_under_two_tenants_is_warned_of(folder: Folder) -> None:
     ]
 
 
+def test_one_api_user_under_two_tenants_is_warned_of_unless_elsewhere(folder: Folder) -> None:
+    one = "{type: eset, region: eu, username: edr-collector@contoso.example, password: '${env:SECRET}'}"
+    other = one.replace("eu", "us", 1)
+
+    config = folder.load(
+        f"tenants: {{a: {{sources: [{one}]}}, b: {{sources: [{one}]}}, c: {{sources: [{other}]}}}}\n{SINKS}"
+    )
+
+    assert [text.partition("tenants.")[2] for text in config.warnings if "same account" in text] == [
+        "b.sources[0].username: a/eset reads the same account: its events are delivered twice"
+    ]
+
+
+def test_an_api_user_without_a_region_is_told_which_there_are(folder: Folder) -> None:
+    eset = "{type: eset, username: edr-collector@contoso.example, password: '${env:SECRET}'}"
+
+    (problem,) = folder.problems(f"tenants: {{a: {{sources: [{eset}]}}}}\n{SINKS}")
+
+    assert problem.startswith("collector.yaml:1: tenants.a.sources[0]: region is missing: one of eu, us, de, ca, jpn")
+
+
 def test_what_was_renamed_does_not_exist_any_more_and_has_one_heir(folder: Folder) -> None:
     sinks = (
         "sinks:\n  a: {type: file, path: a, renamed_from: b}\n  b: {type: file, path: b, renamed_from: z}\n"

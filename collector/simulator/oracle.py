@@ -20,6 +20,8 @@ class _Envelope(msgspec.Struct):
     id: str
     raw: msgspec.Raw
     flags: list[str] = []
+    feed: str = ""
+    kind: str = ""
 
 
 _decoder = msgspec.json.Decoder(_Envelope)
@@ -27,11 +29,13 @@ _decoder = msgspec.json.Decoder(_Envelope)
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """One delivered line: the vendor's id, the record's bytes, whether they had to be repaired."""
+    """One delivered line: the vendor's id, the record's bytes, whether they had to be repaired, feed and kind."""
 
     id: str
     raw: bytes
     repaired: bool
+    feed: str
+    kind: str
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ def judge(report: Mapping[str, Mapping[str, Any]], lines: Iterable[tuple[Path, b
     verdict = Verdict()
     seen: Counter[str] = Counter()
     for path, line in lines:
-        event = _parse(line)
+        event = parse_line(line)
         if event is None:
             verdict.torn.append(f"{path}: {line[:80]!r}")
             continue
@@ -87,11 +91,21 @@ def judge(report: Mapping[str, Mapping[str, Any]], lines: Iterable[tuple[Path, b
     return verdict
 
 
-def _parse(line: bytes) -> Delivered | None:
+def of_feed(lines: Iterable[tuple[Path, bytes]], *feeds: str) -> Iterator[tuple[Path, bytes]]:
+    """The lines of these feeds, and those that are no event: each feed has a judge of its own."""
+    for path, line in lines:
+        event = parse_line(line)
+        if event is None or event.feed in feeds:
+            yield path, line
+
+
+def parse_line(line: bytes) -> Delivered | None:
+    """A whole line of the `json` format, None for anything else."""
     if not line.endswith(b"\n"):
         return None
     try:
         envelope = _decoder.decode(line)
     except msgspec.MsgspecError:
         return None
-    return Delivered(envelope.id, bytes(envelope.raw), "repaired" in envelope.flags)
+    repaired = "repaired" in envelope.flags
+    return Delivered(envelope.id, bytes(envelope.raw), repaired, envelope.feed, envelope.kind)

@@ -76,6 +76,9 @@ class EsetConfig(SourceConfig):
     sweep: EsetSweepConfig = EsetSweepConfig()
     """The lane that finds late and back-dated records."""
 
+    reread_open: PositiveDuration | None = None
+    """How often open incidents are read again, for what joins them without moving their time; null: every 15 polls."""
+
     rate_limit: EsetRateLimitConfig = EsetRateLimitConfig()
     """The vendor's limit of requests, which sources of the same account share."""
 

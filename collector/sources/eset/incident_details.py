@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
@@ -42,7 +42,7 @@ _CLOSED_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Both answers. `incident` None: there is none; `comments` None: they can't be had. `requests`: what they cost."""
+    """Both answers. `incident` None: there is none; `comments` None: unknown. `requests`: how many this took."""
 
     incident: bytes | None = None
     comments: Sequence[bytes] | None = None
@@ -54,6 +54,7 @@ class _Kept:
     parts: Sequence[bytes] | None
     at: float
     settled: bool
+    is_new: bool = False
 
 
 class IncidentDetails:
@@ -81,19 +82,15 @@ class IncidentDetails:
         """
         if item.uuid is None or item.uuid in {".", ".."}:  # these two would lead elsewhere
             return Details()
-        requests = 0
-        found: list[Sequence[bytes] | None] = []
-        parts: tuple[Part, ...] = ("", "/comments")
-        for part in parts:
-            known = self._recall(part, item, max_age)
-            if known is None:
-                requests += 1
-                known = await self._ask(part, item, lane, kept)
-                if isinstance(known, PendingAnswer):
-                    return known
-            found.append(known.parts)
-        incident, comments = found
-        return Details(incident[0] if incident else None, comments, requests)
+        incident = self._recall("", item, max_age) or await self._ask("", item, lane, kept)
+        if isinstance(incident, PendingAnswer):
+            return incident
+        if not incident.parts:
+            return Details(requests=int(incident.is_new))
+        comments = self._recall("/comments", item, max_age) or await self._ask("/comments", item, lane, kept)
+        if isinstance(comments, PendingAnswer):
+            return comments
+        return Details(incident.parts[0], comments.parts, int(incident.is_new) + int(comments.is_new))
 
     def _recall(self, part: Part, item: Item, max_age: float | None) -> _Kept | None:
         now = self._clock.monotonic()
@@ -125,7 +122,7 @@ class IncidentDetails:
             self._refused_in_a_row[part] = 0
         known = _Kept(parts, self._clock.monotonic(), settled=parts is not None and self._is_settled(item.updated))
         self._keep((part, uuid, item.version), known)
-        return known
+        return replace(known, is_new=True)
 
     def _is_given_up(self, part: Part, uuid: str, exc: SourceError) -> bool:
         """Count a failure; whether to go on without this answer."""

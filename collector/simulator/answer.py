@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from collector.simulator.vendor_event import VendorEvent
@@ -12,7 +12,10 @@ _GATEWAY_PAGE = b"<html><head><title>%d</title></head><body><h1>%s</h1><hr>gatew
 
 @dataclass(slots=True)
 class Answer:
-    """`events` stand in the body and count as served once it goes out whole; `transaction` off: no x-transaction."""
+    """`events` stand in the body and count as served once it goes out whole; `transaction` off: no x-transaction.
+
+    `note` is told of them in place of the ledger of security events.
+    """
 
     status: int
     body: bytes
@@ -21,6 +24,7 @@ class Answer:
     client_id: str = ""
     events: Sequence[VendorEvent] = ()
     transaction: bool = True
+    note: Callable[[Sequence[VendorEvent]], None] | None = None
 
 
 def gateway_page(status: int, reason: str, headers: Mapping[str, str] | None = None) -> Answer:

@@ -1,4 +1,4 @@
-"""What the simulated vendor holds: credentials, their events, and what it has shown of them."""
+"""What the simulated vendor holds: credentials, their events and incidents, and what it has shown of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from collector.clock import Clock
 from collector.simulator.accounts import Account, Organization
 from collector.simulator.events import EVERYDAY, Mix, generate
+from collector.simulator.incidents import Incidents
 from collector.simulator.ledger import Ledger
 from collector.simulator.shelf import Shelf
 from collector.simulator.vendor_event import VendorEvent
@@ -43,6 +44,7 @@ class Cloud:
     def __init__(self, accounts: Iterable[Account], clock: Clock, seed: int) -> None:
         self.time = VendorClock(clock)
         self.ledger = Ledger()
+        self.incidents = Incidents(self.time, clock, seed)
         self.accounts: dict[str, Account] = {}
         self._clock = clock
         self._seed = seed
@@ -68,6 +70,7 @@ class Cloud:
         """Let one more credential in; it sees the events that are added from now on."""
         self.accounts[account.client_id] = account
         shelf = self._shelves[account.client_id] = Shelf()
+        self.incidents.admit(account)
         for organization in account.organizations:
             self._organizations.setdefault(organization.id, organization)
             self._viewers.setdefault(organization.id, []).append(shelf)

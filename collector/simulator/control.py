@@ -15,7 +15,8 @@
 | `POST settings` | `{offset_seconds?, expires_in?, limit?: {requests, per_seconds}}` |
 | `POST accounts` | `{client_id, client_secret, organization: {id, name, type?}, children?: [...]}` |
 
-Times are RFC 3339. A request that makes no sense gets 400 `{"error"}`. Nothing here counts as a vendor's request.
+Incidents have requests of their own: `incident_control`. Times are RFC 3339. A request that makes no sense gets 400
+`{"error"}`. Nothing here counts as a vendor's request.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from collector.simulator.cloud import Cloud, Drip
 from collector.simulator.events import Mix
 from collector.simulator.faults import Fault, Faults
 from collector.simulator.gateway import Gateway
+from collector.simulator.incident_control import IncidentControl
 from collector.simulator.logins import Logins
 from collector.simulator.rules import RuleBook
 from collector.simulator.vendor_event import VendorEvent
@@ -67,7 +69,9 @@ class Control:
             "settings": self._settings,
             "accounts": self._accounts,
         }
-        for name, command in commands.items():
+        incidents = IncidentControl(self._cloud.incidents)
+        router.add_get("/_sim/incidents", incidents.report)
+        for name, command in (commands | incidents.commands).items():
             router.add_post(f"/_sim/{name}", _handler(command))
 
     def state(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collector.simulator.accounts import Account
 from collector.simulator.answer import Answer
 from collector.simulator.cloud import Cloud
 from collector.simulator.faults import Faults
+from collector.simulator.incident_pages import IncidentPages
 from collector.simulator.logins import Logins
 from collector.simulator.pages import EventPages
 from collector.simulator.query import read_form, read_limit, read_organization, refuse_unknown, single
@@ -22,12 +23,14 @@ TOKEN_PATH = "/as/token.oauth2"  # noqa: S105 -- a path
 EVENTS_PATH = "/security-events/v1/security-events"
 WHOAMI_PATH = "/whoami/v1/whoami"
 ORGANIZATIONS_PATH = "/organizations/v1/organizations"
+INCIDENTS_PATH = "/incidents/v1/incidents"
+DETECTIONS_PATH = "/incidents/v1/detections"
 
 _FORM = "application/x-www-form-urlencoded"
 
 
 class Endpoints:
-    """Answers a request that got through the front door; incidents are not served yet."""
+    """Answers a request that got through the front door."""
 
     login_path = TOKEN_PATH
 
@@ -36,11 +39,14 @@ class Endpoints:
         self._faults = faults
         self._logins = logins
         self._pages = EventPages(cloud, faults, rules)
+        self._incident_pages = IncidentPages(cloud, faults, rules)
         self._endpoints: dict[str, tuple[str, Callable[[web.Request, bytes], Answer]]] = {
             TOKEN_PATH: ("POST", self._token),
             EVENTS_PATH: ("POST", self._events),
             WHOAMI_PATH: ("GET", self._whoami),
             ORGANIZATIONS_PATH: ("GET", self._organizations),
+            INCIDENTS_PATH: ("GET", self._incidents),
+            DETECTIONS_PATH: ("GET", self._detections),
         }
 
     def client_of(self, request: web.Request) -> str:
@@ -100,6 +106,12 @@ class Endpoints:
         ]
         page = {"items": rows[:limit], **({"nextAnchor": rows[limit - 1]["id"]} if len(rows) > limit else {})}
         return _json(page, account)
+
+    def _incidents(self, request: web.Request, _: bytes) -> Answer:
+        return self._incident_pages.incidents(self._admit(request), _query_string(request))
+
+    def _detections(self, request: web.Request, _: bytes) -> Answer:
+        return self._incident_pages.detections(self._admit(request), _query_string(request))
 
     def _admit(self, request: web.Request) -> Account:
         account = self._logins.account(request.headers.get("Authorization"))

@@ -137,7 +137,10 @@ class Gateway:
         if truncated:
             body = body[: 1 + self._faults.draw(len(body) - 1)]
         if not truncated and not cut:
-            self._cloud.ledger.served(answer.events, answer.client_id, self._cloud.time.now_ms())
+            if answer.note is not None:
+                answer.note(answer.events)
+            else:
+                self._cloud.ledger.served(answer.events, answer.client_id, self._cloud.time.now_ms())
         headers = {
             **answer.headers,
             "Content-Type": answer.content_type,

@@ -1,7 +1,8 @@
-"""Pages of security events: the answer to a query, spliced from the events' own bytes, with the odd-page faults."""
+"""Pages of events: the answer to a query, spliced from the events' own bytes, with the odd-page faults."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from collector.simulator.accounts import Account
@@ -20,9 +21,7 @@ class EventPages:
 
     def __init__(self, cloud: Cloud, faults: Faults, rules: RuleBook) -> None:
         self._cloud = cloud
-        self._faults = faults
-        self._anchors = AnchorBook(rules)
-        self._nonce = 0
+        self._pages = Pages(faults, rules)
 
     def answer(self, account: Account, parameters: Parameters) -> Answer:
         """One page.
@@ -31,7 +30,26 @@ class EventPages:
             Refused: a parameter breaks a rule, or a fault refuses the anchor.
         """
         query = read_query(parameters, account.organization_ids, self._cloud.time.now_ms() * 1000)
-        client_id = account.client_id
+        return self._pages.page(query, self._cloud.shelf(account), account.client_id)
+
+
+class Pages:
+    """The pages of one endpoint. `note` is told what was served, None: the ledger of security events."""
+
+    def __init__(
+        self, faults: Faults, rules: RuleBook, note: Callable[[Sequence[VendorEvent]], None] | None = None
+    ) -> None:
+        self._faults = faults
+        self._anchors = AnchorBook(rules)
+        self._note = note
+        self._nonce = 0
+
+    def page(self, query: Query, shelf: Shelf, client_id: str) -> Answer:
+        """The answer to a query that is in order.
+
+        Raises:
+            Refused: its anchor is not the vendor's, or a fault refuses it.
+        """
         if query.anchor is not None:
             self._anchors.check(client_id, query.anchor, query.fingerprint)
             if self._faults.strikes("stale_anchor", client_id):
@@ -39,7 +57,6 @@ class EventPages:
                 raise Refused(400, "The anchor is no longer valid", "", 400_001, details)
         if self._faults.strikes("empty_page", client_id):
             return self._page([], self._empty_page_anchor(query), query, client_id)
-        shelf = self._cloud.shelf(account)
         items, events, more = self._select(shelf, query.span, client_id)
         next_anchor = write_anchor((events[-1].stamp_ms, events[-1].key)) if more else None
         if more and query.anchor is not None and self._faults.strikes("repeated_anchor", client_id):
@@ -83,7 +100,7 @@ class EventPages:
             return Answer(200, _garbage(events, unreadable), client_id=client_id)
         tail = b"]}" if next_anchor is None else b'],"nextAnchor":"%s"}' % next_anchor.encode()
         body = b'{"items":[' + b",".join([event.raw for event in events]) + tail
-        return Answer(200, body, client_id=client_id, events=events)
+        return Answer(200, body, client_id=client_id, events=events, note=self._note)
 
 
 def _garbage(events: list[VendorEvent], key: str) -> bytes:

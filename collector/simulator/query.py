@@ -130,16 +130,16 @@ def read_query(parameters: Parameters, organization_ids: frozenset[str], now_us:
         after=None if anchor is None else read_anchor(anchor),
         accepts=_filter(parameters, organization_ids),
     )
-    return Query(span, anchor, _fingerprint(parameters))
+    return Query(span, anchor, fingerprint_of(parameters))
 
 
 def _bounds(parameters: Parameters, now_us: int) -> tuple[int, int]:
     start_text = single(parameters, "persistenceTimestampStart")
     if start_text is None:
         raise bad_request("persistenceTimestampStart is required", "no start of the time range")
-    start_us = _moment("persistenceTimestampStart", start_text)
+    start_us = read_moment("persistenceTimestampStart", start_text)
     end_text = single(parameters, "persistenceTimestampEnd")
-    end_us = now_us if end_text is None else _moment("persistenceTimestampEnd", end_text)
+    end_us = now_us if end_text is None else read_moment("persistenceTimestampEnd", end_text)
     if start_us > end_us:
         raise bad_request("The time range ends before it starts", "start after end")
     if end_us - start_us > MAX_RANGE_US:
@@ -148,7 +148,8 @@ def _bounds(parameters: Parameters, now_us: int) -> tuple[int, int]:
     return -(-first_us // 1000), -(-end_us // 1000)
 
 
-def _moment(name: str, text: str) -> int:
+def read_moment(name: str, text: str) -> int:
+    """A time of a request in microseconds since the epoch."""
     try:
         return parse_us(text)
     except ValueError as exc:
@@ -190,7 +191,8 @@ def read_organization(parameters: Parameters, organization_ids: frozenset[str]) 
     return organization_id
 
 
-def _fingerprint(parameters: Parameters) -> Fingerprint:
+def fingerprint_of(parameters: Parameters) -> Fingerprint:
+    """What must be the same for all pages of one query."""
     return tuple(
         sorted(
             (name, value) for name, given in parameters.items() if name not in {"anchor", "limit"} for value in given

@@ -10,6 +10,8 @@ pages, vendor code or public integrations that a rule was read from:
   wrong credentials [SEK, LC].
 - `POST /security-events/v1/security-events`: form only [V-PY, ATT]; the parameters' rules stand in `query.py`, paging
   in `anchors.py`. `nextAnchor` is absent on the last page [SEED].
+- `GET /incidents/v1/incidents`, `GET /incidents/v1/detections` [V-PY, MCP2, LC]: the rules stand in
+  `incident_pages.py`; 403 where the product is not licensed [LC].
 - `GET /whoami/v1/whoami`, `GET /organizations/v1/organizations` [SEED, ATT].
 - Errors are `{message, code, transactionId, details}` with code 400000 or 400001 for parameters [SEK]. Every answer
   carries `Date` by the vendor's own clock and, token errors apart, `x-transaction` [SEED, V-FUN].
@@ -17,7 +19,7 @@ pages, vendor code or public integrations that a rule was read from:
   and moves to a later stamp [unknown at the vendor: a client must be ready for both].
 
 Where the vendor's answer is not known, the strictest plausible one was chosen: 403 without a User-Agent, 406 for an
-Accept header without JSON, 100 as default `limit`, 400 for a start after the end. Incidents are not served yet.
+Accept header without JSON, 100 as default `limit`, 400 for a start after the end.
 """
 
 from __future__ import annotations

@@ -29,10 +29,8 @@ from collector.sources.eset.complaints import printable, read_complaint
 from collector.sources.eset.config import EsetConfig
 from collector.sources.eset.login import Login, Token, is_token
 from collector.sources.eset.pending import Pending, PendingAnswer, fingerprint
-from collector.sources.eset.wire import TookTooLong, Wire
+from collector.sources.eset.wire import Wire
 from collector.sources.vendor_time import VendorTime
-
-__all__ = ["EsetClient", "NotOffered", "ResponseGone", "Service", "TookTooLong"]
 
 Service = Literal["incident", "device"]
 
@@ -41,10 +39,16 @@ _STALE = (400, 404, 410, 422)
 _SPENT_KEPT = 256
 # A service that refused a fresh token is not worth a login at each attempt.
 _FORBIDDEN_SECONDS = 600.0
+# So many new tokens refused, of which the last was got by password, are no accident.
+_REFUSED_IN_A_ROW = 2
 
 
 class ResponseGone(SourceUnavailable):
     """The vendor has not got the pending answer any more: send the query again without the response id."""
+
+
+class TookTooLong(SourceUnavailable):
+    """The server gave up making the answer (504): ask for less. An answer that was pending is lost."""
 
 
 class NotOffered(SourceDenied):
@@ -68,6 +72,7 @@ class EsetClient:
         self._may_ask_time = True
         self._spent: deque[str] = deque(maxlen=_SPENT_KEPT)
         self._forbidden: dict[str, float] = {}
+        self._refused_in_a_row = 0
 
     async def vendor_time(self, lane: Lane) -> VendorTime:
         """The vendor's clock now; costs a login where no answer told it yet."""
@@ -157,16 +162,20 @@ class EsetClient:
         token = await self._login.token_in_turn(lane)
         answer = await self._send(url, token, response_id)
         if answer.status != 401 and (answer.status != 403 or self._is_forbidden(path)):
+            self._refused_in_a_row = 0
             return answer
         token = await self._login.token_in_turn(lane, refused=token)
         answer = await self._send(url, token, response_id)
         if answer.status == 401:
             self._login.give_up(token)
+            self._refused_in_a_row += 1
             words = read_complaint(answer, self._login.secrets)
             if self._clock.monotonic() >= token.dead_from:  # this says nothing about the credentials
                 raise SourceUnavailable(f"{path}: the token grew too old on its way: {words}")
-            if not token.by_password:
-                raise SourceUnavailable(f"{path}: the renewed token is refused, the password comes next: {words}")
+            if self._refused_in_a_row < _REFUSED_IN_A_ROW:
+                raise SourceUnavailable(f"{path}: a new token is refused as well: {words}")
+            return answer
+        self._refused_in_a_row = 0
         if answer.status == 403:
             self._forbidden[_family(path)] = self._clock.monotonic() + _FORBIDDEN_SECONDS
         return answer
@@ -183,20 +192,23 @@ class EsetClient:
     def _refusal(self, path: str, answer: Answer, *, response_id: str | None, tokened: bool) -> SourceError:
         complaint = read_complaint(answer, self._login.secrets)
         message = f"{path}: {complaint}"
-        if response_id is not None and answer.status in _STALE:
+        if answer.status in _STALE and response_id is not None:
             return ResponseGone(message)
-        if tokened and answer.status in _STALE:
+        if answer.status in _STALE and tokened:
             return CheckpointExpired(f"{path}: the token is refused: {complaint}")
-        trouble = self._wire.trouble(path, answer, complaint)
-        if trouble is not None:
-            return trouble
-        match answer.status:
-            case 401 | 403:
-                return SourceDenied(message)
-            case 404 | 405 | 501:
-                return NotOffered(message)
-            case _:
-                return SourceProtocolError(message)
+        if answer.status == 504:
+            return TookTooLong(message, retry_after=self._wire.wish(answer))
+        return self._wire.trouble(path, answer, complaint) or _verdict(answer.status, message)
+
+
+def _verdict(status: int, message: str) -> SourceError:
+    match status:
+        case 401 | 403:
+            return SourceDenied(message)
+        case 404 | 405 | 501:
+            return NotOffered(message)
+        case _:
+            return SourceProtocolError(message)
 
 
 def _new_id(answer: Answer) -> str:

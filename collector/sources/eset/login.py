@@ -35,12 +35,11 @@ Form = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token. `dead_from`, monotonic: when its life ends; `by_password`: from a login, not from a renewal."""
+    """An access token. Monotonic times: until when to use it, from when on it is dead."""
 
     text: str = ""
-    dead_from: float = -math.inf
     good_until: float = -math.inf
-    by_password: bool = False
+    dead_from: float = -math.inf
 
 
 class Login:
@@ -120,12 +119,12 @@ class Login:
             if answer.status in (429, 503):  # refused without a look at it
                 self._keep_refresh(refresh)
             if not 400 <= answer.status < 500 or answer.status in (408, 425, 429):
-                self._take(answer, by_password=False)
+                self._take(answer)
                 return
             await self._budget.take(lane, again=True)
         secret = self._config.password.get_secret_value()
         form = {"grant_type": "password", "username": self._config.username, "password": secret}
-        self._take(await self._post(form, lane), by_password=True)
+        self._take(await self._post(form, lane))
 
     async def _post(self, form: Form, lane: Lane) -> Answer:
         """Send a form, and again as long as the vendor says that it is not ready, for some seconds."""
@@ -146,7 +145,7 @@ class Login:
             raise SourceUnavailable(f"{PATH}: the pending login is gone ({self._complaint(answer)})", 1.0)
         return answer
 
-    def _take(self, answer: Answer, *, by_password: bool) -> None:
+    def _take(self, answer: Answer) -> None:
         if answer.status != 200:
             raise self._refusal(answer)
         content = read_json(answer.body)
@@ -156,7 +155,7 @@ class Login:
         lifetime = _lifetime(content.get("expires_in"))
         now = self._clock.monotonic()
         self._old.append(self._token.text)
-        self._token = Token(text, now + lifetime, now + lifetime - min(_REFRESH_BEFORE, lifetime / 2), by_password)
+        self._token = Token(text, now + lifetime - min(_REFRESH_BEFORE, lifetime / 2), now + lifetime)
         refresh = content.get("refresh_token")
         self._keep_refresh(refresh if is_token(refresh) else "")
 

@@ -26,10 +26,6 @@ _HEADERS = {
 }
 
 
-class TookTooLong(SourceUnavailable):
-    """The server gave up making the answer (504): ask for less. An answer that was pending is lost."""
-
-
 class Wire:
     """Sends requests for one API user, without taking turns: `budget` is only paused here."""
 
@@ -63,8 +59,6 @@ class Wire:
                 # Counted by account and source IP: everybody behind this budget waits.
                 self._budget.pause(_WAIT_WHEN_THROTTLED if wait is None else wait)
                 return SourceUnavailable(message, retry_after=wait, throttled=True)
-            case 504:
-                return TookTooLong(message, retry_after=self.wish(answer))
             case 501 | 505:
                 return None
             case status if status >= 500 or status in (408, 425) or status < 400:

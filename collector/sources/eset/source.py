@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import structlog
 from pydantic import BaseModel
 
 from collector.errors import CheckpointExpired, SourceProtocolError
@@ -16,6 +17,7 @@ from collector.sources.base import BudgetKey, Source, SourceContext, SourcePlugi
 from collector.sources.eset.cef import CEF_TABLE
 from collector.sources.eset.client import EsetClient
 from collector.sources.eset.config import EsetConfig
+from collector.sources.eset.incidents import Incidents
 from collector.sources.eset.looking import Look
 from collector.sources.eset.normalize import SEVERITY_NUMBERS, normalize
 
@@ -37,11 +39,12 @@ class EsetSource:
         self.feeds: Sequence[str] = config.feeds
         self._client = EsetClient(config, context.http, context.budget, context.clock)
         self._clock = context.clock
-        self._readers: Mapping[str, Reader] = {}
+        log = structlog.get_logger().bind(tenant=context.tenant, source=context.name)
+        self._readers: Mapping[str, Reader] = {"incidents": Incidents(config, self._client, context.clock, log)}
 
     async def fetch(self, feed: str, lane: Lane, after: Checkpoint | None, window: Window | None) -> Page:
         """As `Source.fetch`."""
-        if feed not in self._readers:
+        if feed not in self.feeds or feed not in self._readers:
             raise SourceProtocolError(f"there is no feed {feed}")
         try:
             return await self._readers[feed].fetch(lane, after, window)

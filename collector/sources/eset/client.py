@@ -23,7 +23,7 @@ from collector.errors import (
     SourceProtocolError,
     SourceUnavailable,
 )
-from collector.http import Answer, HttpClients
+from collector.http import Answer, AnswerTooLarge, HttpClients
 from collector.model import Lane
 from collector.sources.eset.complaints import printable, read_complaint
 from collector.sources.eset.config import EsetConfig
@@ -114,7 +114,12 @@ class EsetClient:
         if not response_id or response_id in self._spent:
             response_id = None
         url = origin + path + ("?" + urlencode(query, quote_via=quote) if query else "")
-        answer = await self._authorized(path, url, lane, response_id)
+        try:
+            answer = await self._authorized(path, url, lane, response_id)
+        except AnswerTooLarge:
+            if response_id is not None:
+                self._spent.append(response_id)
+            raise
         if answer.status == 202:
             raise Pending(_new_id(answer) or response_id or "", self._wire.wish(answer))
         if response_id is not None and answer.status in (200, 504, *_STALE):

@@ -15,7 +15,7 @@ from collector.errors import (
     SourceProtocolError,
     SourceUnavailable,
 )
-from collector.http import Answer
+from collector.http import Answer, AnswerTooLarge
 from collector.model import Lane
 from collector.sources.eset.client import NotOffered, ResponseGone, TookTooLong
 from collector.sources.eset.complaints import request_id_of
@@ -286,6 +286,16 @@ async def test_a_spent_response_id_is_never_sent_again(said: Say) -> None:
             await it.get(response_id="3f0c")
         except SourceUnavailable:
             assert said.status != 200
+        await it.get(response_id="3f0c")
+
+    assert [asked.response_id for asked in it.vendor.data] == ["3f0c", None]
+
+
+async def test_a_response_id_whose_answer_is_too_large_is_spent() -> None:
+    async with bench(max_bytes=1000) as it:
+        it.vendor.says.append(Say(body=b"x" * 2000))
+        with pytest.raises(AnswerTooLarge):
+            await it.get(response_id="3f0c")
         await it.get(response_id="3f0c")
 
     assert [asked.response_id for asked in it.vendor.data] == ["3f0c", None]

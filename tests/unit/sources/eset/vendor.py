@@ -186,7 +186,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, hurry: bool = False, **config: Any) -> AsyncIterator[Bench]:
+async def bench(*, hurry: bool = False, max_bytes: int = 64 << 20, **config: Any) -> AsyncIterator[Bench]:
     """`hurry`: the client's own waits do not take time."""
     clock = FakeClock(hurry=hurry)
     vendor = Vendor(clock)
@@ -200,7 +200,7 @@ async def bench(*, hurry: bool = False, **config: Any) -> AsyncIterator[Bench]:
     settings = EsetConfig.model_validate({"username": USERNAME, "password": PASSWORD, **urls, **config})
     budget = CountingBudget(clock)
     try:
-        async with HttpClients() as http:
+        async with HttpClients(max_bytes=max_bytes) as http:
             context = SourceContext("acme", "eset", http, budget, clock)
             async with PLUGIN.open(settings, context) as source:
                 yield Bench(vendor, EsetClient(settings, http, budget, clock), source, clock, budget)

@@ -136,12 +136,16 @@ def _compile(table: CefTable, severities: Mapping[str, int], wanted: CefHeader, 
         version=wanted.version or table.version,
         signature=Signature(wanted.signature or table.signature),
         # A template that an operator asks for is meant for all.
-        signatures={} if wanted.signature else {name.lower(): literal for name, literal in table.signatures.items()},
+        signatures={} if wanted.signature else _signatures(table),
         names={name.lower(): title for name, title in table.names.items()},
         steps=_steps(common.values()),
         variants={name.lower(): _steps((common | _by_key(own)).values()) for name, own in table.variants.items()},
         severities=severities,
     )
+
+
+def _signatures(table: CefTable) -> dict[str, str]:
+    return {name.lower(): header(literal, keys.MAX_SIGNATURE) for name, literal in table.signatures.items()}
 
 
 def _by_key(pairs: Iterable[Pair]) -> dict[str, Pair]:

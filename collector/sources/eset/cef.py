@@ -47,13 +47,11 @@ def _objects(value: object) -> list[Mapping[str, object]]:
 
 _HANDLED = Pair("cn1", make=_handled, label="Handled")
 _RESTART = Pair("cn2", make=_restart, label="Restart Needed")
-_THREAT_NAME = Pair("cs1", "threat.software.name", label="Threat Name")
 _RULE_ID = Pair("cs1", "rule.id", label="Rule ID")
 _RULE_NAME = Pair("cs2", "rule.name", label="Rule Name")
 
 _THREAT = (
-    _THREAT_NAME,
-    Pair("cs3", "eset.typeName", label="Threat Type"),
+    Pair("cs1", "threat.software.name", label="Threat Name"),
     Pair("cs4", "event.provider", label="Scanner ID"),
     _HANDLED,
     _RESTART,

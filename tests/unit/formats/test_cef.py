@@ -146,6 +146,44 @@ def test_a_vendor_without_a_table_gets_what_all_have() -> None:
     assert line.header == ["Other|", "P Q", "1.0", "engine.seen", "engine", "5"]
 
 
+PLAIN = CefTable(
+    variant="rule.category",
+    signature="{rule.category}",
+    product="Cloud",
+    signatures={"THREAT": "100", "incident": "8|00"},
+    names={"incident": "Incident seen"},
+    variants={"incident": (Pair("cs1", "title", label="What"),)},
+)
+
+
+def plain(fields: Mapping[str, Any], kind: Kind = "detection", **header: Any) -> Line:
+    setup = FormatSetup({"Plain": VendorTables(PLAIN, {"medium": 7})}, CefHeader(**header))
+    event = replace(EVENT, vendor="Plain", fields=fields, kind=kind, severity_vendor="?")
+    return assert_sound(FORMATS["cef"].encoder(setup)(event), event)
+
+
+def test_a_sort_of_event_may_have_a_plain_signature_and_the_table_a_product() -> None:
+    assert plain({"rule.category": "threat"}).header[:4] == ["Plain", "Cloud", "1.0", "100"]
+    assert plain({"rule.category": "other"}).header[3] == "other"
+    assert plain({"rule.category": "threat"}, signature="x:{rule.category}", product="Own").header[1:4] == [
+        "Own",
+        "1.0",
+        "x:threat",
+    ]
+
+
+def test_an_event_without_a_variant_is_of_the_sort_its_kind_names() -> None:
+    line = plain({}, kind="incident")
+
+    assert line.header[3:5] == ["8|00", "Incident seen"]
+    assert (line.pairs["cs1Label"], line.pairs["cs1"]) == ("What", "a title")
+    assert plain({}).header[3:5] == ["detection", "Detection"]
+
+
+def test_a_word_without_a_number_has_the_vendors_number_of_the_scale() -> None:
+    assert plain({}).header[5] == "7"
+
+
 def test_an_operator_may_choose_the_header() -> None:
     event = replace(EVENT, fields={"event.code": "a|b=c\\d"})
     line = encode(event, vendor="WithSecure™", product="E|P", version="9.1", signature="{tenant}:{event.code}")

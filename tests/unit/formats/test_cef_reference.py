@@ -6,6 +6,8 @@ from pathlib import Path
 
 from collector.formats.cef.base import PAIRS, TIMES
 from collector.formats.cef.table import Pair
+from collector.sources.eset.cef import CEF_TABLE as ESET_TABLE
+from collector.sources.eset.codes import CATEGORY
 from collector.sources.withsecure.cef import CEF_TABLE
 from collector.sources.withsecure.normalize import SEVERITY_NUMBERS
 
@@ -35,6 +37,27 @@ def test_every_pair_of_withsecure_has_its_row() -> None:
     for name, pairs in [("all", CEF_TABLE.pairs), *((f"`{name}`", pairs) for name, pairs in named.items())]:
         for pair in pairs:
             assert f"| {name} | `{pair.key}` |" in REFERENCE
+
+
+def test_every_pair_of_eset_has_its_row() -> None:
+    prefix = CATEGORY.prefixes[0]
+    by_pair: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
+    for category, pairs in ESET_TABLE.variants.items():
+        for pair in pairs:
+            by_pair.setdefault((pair.key, pair.sources, pair.label), []).append(f"`{category.removeprefix(prefix)}`")
+    named = [(Pair(key, *sources, label=label), where) for (key, sources, label), where in by_pair.items() if sources]
+    expected = [row(pair, "all") for pair in ESET_TABLE.pairs if pair.make is None]
+    expected += [row(pair, ", ".join(where)) for pair, where in named]
+    made = {(key, ", ".join(where)) for (key, sources, _), where in by_pair.items() if not sources}
+
+    assert [line for line in expected if line not in REFERENCE.splitlines()] == []
+    assert [key for key, where in made if f"| {where} | `{key}` |" not in REFERENCE] == []
+
+
+def test_every_class_id_of_eset_has_its_row() -> None:
+    for category, class_id in ESET_TABLE.signatures.items():
+        name = "incidents" if category == "incident" else f"`{category.removeprefix(CATEGORY.prefixes[0])}`"
+        assert f"| {name} | {class_id} | ESET " in REFERENCE
 
 
 def test_the_numbers_of_severity_are_told() -> None:

@@ -42,7 +42,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What does not change between runs. `width`: the longest span the vendor takes; `limit`: records of a page."""
+    """What does not change between runs. `width`: the longest span the vendor takes; `limit`: records of a page.
+
+    `unordered`: nothing is concluded from the order of records. `reach`: so far beyond vendor time the last window of a
+    tip or sweep reads, where positions are times of devices and some of those clocks are ahead; no watermark follows.
+    """
 
     width: timedelta
     limit: int
@@ -50,6 +54,8 @@ class Rules:
     sweep_every: timedelta
     sweep_window: timedelta
     start_from: timedelta
+    unordered: bool = False
+    reach: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +68,22 @@ class Step:
     retry_after: float | None = None
 
 
-def begin(lane: Lane, after: Checkpoint | None, window: Window | None, now: VendorTime, rules: Rules) -> Checkpoint:
-    """The checkpoint with a new run in it; without one (`run` None) if there is nothing to read yet."""
-    at = after or Checkpoint()
-    if lane is Lane.TIP and not {"beginning", "started"} <= at.state.keys():
-        at = _first(at, now.now, rules)
+def begin(
+    lane: Lane,
+    after: Checkpoint | None,
+    window: Window | None,
+    now: VendorTime,
+    rules: Rules,
+    start_at: datetime | None = None,
+) -> Checkpoint:
+    """The checkpoint with a new run in it; without one (`run` None) if there is nothing to read yet.
+
+    `start_at`: begin there at the latest, but for the lane's bounds.
+    """
+    at = begun(after, now, rules) if lane is Lane.TIP else after or Checkpoint()
     if not now.skewed:
         at = _without_wrong_clock(lane, at, window, now.now, rules)
-    start = _start(lane, at, window, now.now, rules)
+    start = _start(lane, at, window, now.now, rules, start_at)
     goal = now.now if lane is not Lane.JOB or window is None or window.end is None else min(now.now, window.end)
     start, goal = floor_ms(start), floor_ms(goal)
     at = replace(at, state=_state_without_old_gaps(at.state, start))
@@ -82,13 +96,21 @@ def begin(lane: Lane, after: Checkpoint | None, window: Window | None, now: Vend
         limit=rules.limit,
         most=rules.limit,
         skewed=now.skewed,
+        ordered=not rules.unordered,
+        reach=goal + rules.reach if rules.reach and lane is not Lane.JOB else None,
     )
-    run = _next_window(fresh, at.state, rules)
+    run = None if start >= goal else _next_window(fresh, at.state, rules)
     return replace(at, run=None) if run is None else keep(at, run)
 
 
+def begun(after: Checkpoint | None, now: VendorTime, rules: Rules) -> Checkpoint:
+    """The tip's checkpoint with the feed's beginning written down, as of now where it never was."""
+    at = after or Checkpoint()
+    return at if {"beginning", "started"} <= at.state.keys() else _first(at, now.now, rules)
+
+
 def _first(at: Checkpoint, now: datetime, rules: Rules) -> Checkpoint:
-    beginning = at.watermark or floor_ms(_before(now, rules.start_from))
+    beginning = at.watermark or floor_ms(before(now, rules.start_from))
     state = {**at.state, "beginning": format_utc(beginning), "started": format_utc(now)}
     return Checkpoint(beginning, run=at.run, state=state)
 
@@ -105,18 +127,29 @@ def _without_wrong_clock(lane: Lane, at: Checkpoint, window: Window | None, now:
     return at
 
 
-def _before(moment: datetime, span: timedelta) -> datetime:
+def before(moment: datetime, span: timedelta) -> datetime:
     """So much earlier, but no vendor has records from before the epoch."""
     return moment - min(span, moment - _EPOCH)
 
 
-def _start(lane: Lane, at: Checkpoint, window: Window | None, now: datetime, rules: Rules) -> datetime:
+def _start(
+    lane: Lane,
+    at: Checkpoint,
+    window: Window | None,
+    now: datetime,
+    rules: Rules,
+    start_at: datetime | None,
+) -> datetime:
     if lane is Lane.SWEEP:
-        start = _before(at.watermark or now, rules.sweep_window - rules.sweep_every)
+        start = before(at.watermark or now, rules.sweep_window - rules.sweep_every)
     elif lane is Lane.JOB:
         start = at.watermark or (window.start if window else now)
     else:
-        start = max(_before(at.watermark or now, rules.overlap), parse_rfc3339(at.state["beginning"]))
+        start = before(at.watermark or now, rules.overlap)
+    if start_at is not None:
+        start = min(start, start_at)
+    if lane is Lane.TIP:
+        start = max(start, parse_rfc3339(at.state["beginning"]))
     return start if window is None else max(start, window.start)
 
 
@@ -131,7 +164,7 @@ def advance(lane: Lane, at: Checkpoint, run: Run, records: Sequence[Record], tok
     """
     if token is None:
         return None
-    digest = _digest(records, token)
+    digest = digest_of(records, token)
     if token == run.token:
         return _step_out_of_circle(lane, at, run, resume_from(run))
     if digest == run.mark:
@@ -195,7 +228,8 @@ def finish_window(lane: Lane, at: Checkpoint, run: Run, now: VendorTime, rules: 
     """Close the window; go on with the next one, or end the run where it has come to its goal."""
     at = close_window(lane, at, run)
     # The goal may come from a `Date` that was far ahead: later answers correct it.
-    following = None if run.end >= floor_ms(now.now) else _next_window(run, at.state, rules)
+    over = run.end >= floor_ms(now.now) and (run.reach is None or run.end >= run.reach)
+    following = None if over else _next_window(run, at.state, rules)
     if following is None:
         if lane is Lane.SWEEP:
             at = replace(at, watermark=_later(at.watermark, _sure(run, run.begin)))
@@ -261,7 +295,7 @@ def expired(at: Checkpoint | None, why: str) -> CheckpointExpired:
     return CheckpointExpired(why, keep(at, anew), got_on=got_on)
 
 
-def _digest(records: Sequence[Record], token: str) -> str:
+def digest_of(records: Sequence[Record], token: str) -> str:
     """A page's mark: what it holds rather than its token, for a token may be another each time it leads back."""
     text = "\0".join(record.id for record in records) or token
     return hashlib.blake2b(text.encode(errors="replace"), digest_size=8).hexdigest()
@@ -292,11 +326,25 @@ def _next_window(run: Run, state: Mapping[str, Any], rules: Rules) -> Run | None
     for gap_start, gap_end in gaps:
         if gap_start <= start < gap_end:
             start = gap_end
-    if start >= run.goal:
+    far = run.reach or run.goal
+    if start >= far:
         return None
-    end = min([run.goal, start + rules.width, *(gap_start for gap_start, _ in gaps if gap_start > start)])
+    width = rules.width if run.width_ms is None else min(rules.width, run.width_ms * MILLISECOND)
+    end = min([run.goal, start + width, *(gap_start for gap_start, _ in gaps if gap_start > start)])
+    if end == run.goal or start >= run.goal:  # the last window, or what is left of it
+        end = min([far, *(gap_start for gap_start, _ in gaps if gap_start > start)])
     return msgspec.structs.replace(
-        run, start=start, end=end, token=None, mark="", marked=0, empty=0, stalls=0, turns=0, marked_turns=0
+        run,
+        window_from=run.pages,
+        start=start,
+        end=end,
+        token=None,
+        mark="",
+        marked=0,
+        empty=0,
+        stalls=0,
+        turns=0,
+        marked_turns=0,
     )
 
 

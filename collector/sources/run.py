@@ -51,7 +51,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `turns`: pages of this window that began before the one ahead of them ended (`page_last`), `marked_turns`: as many
     at the mark.
     `limit`: records to ask for, `most` at best; `good` pages read with it, `tries` that failed with it, `fails` in a
-    row.
+    row. `reach`: end of the last window where that lies beyond the goal. `width_ms`: windows are to be as narrow as
+    this, None: as wide as the vendor takes. `window_from`: `pages` when this window began.
     """
 
     begin: datetime
@@ -78,6 +79,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tries: int = 0
     fails: int = 0
     narrow: Narrow | None = None
+    reach: datetime | None = None
+    width_ms: int | None = None
+    window_from: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The run as JSON values, for `Checkpoint.run`."""

@@ -78,7 +78,8 @@ class EsetClient:
         """The vendor's clock now; costs a login where no answer told it yet."""
         if not self.vendor_clock.known and self._may_ask_time:
             await self._budget.take(lane)
-            await self._login.renew(lane)
+            if not self.vendor_clock.known:  # another lane may have logged in while this one stood in line
+                await self._login.renew(lane)
             self._may_ask_time = False  # answers without `Date` exist: one login is enough to find out
         return self.vendor_clock.read()
 

@@ -17,6 +17,8 @@ from collector.sources.base import BudgetKey, Source, SourceContext, SourcePlugi
 from collector.sources.eset.cef import CEF_TABLE
 from collector.sources.eset.client import EsetClient
 from collector.sources.eset.config import EsetConfig
+from collector.sources.eset.detections import Detections
+from collector.sources.eset.devices import Devices
 from collector.sources.eset.incidents import Incidents
 from collector.sources.eset.looking import Look
 from collector.sources.eset.normalize import SEVERITY_NUMBERS, normalize
@@ -40,11 +42,15 @@ class EsetSource:
         self._client = EsetClient(config, context.http, context.budget, context.clock)
         self._clock = context.clock
         log = structlog.get_logger().bind(tenant=context.tenant, source=context.name)
-        self._readers: Mapping[str, Reader] = {"incidents": Incidents(config, self._client, context.clock, log)}
+        devices = Devices(config, self._client, context.clock, log)
+        self._readers: Mapping[str, Reader] = {
+            "detections": Detections(config, self._client, devices, context.clock, log),
+            "incidents": Incidents(config, self._client, context.clock, log),
+        }
 
     async def fetch(self, feed: str, lane: Lane, after: Checkpoint | None, window: Window | None) -> Page:
         """As `Source.fetch`."""
-        if feed not in self.feeds or feed not in self._readers:
+        if feed not in self.feeds:
             raise SourceProtocolError(f"there is no feed {feed}")
         try:
             return await self._readers[feed].fetch(lane, after, window)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -73,6 +74,22 @@ async def test_the_vendors_time_costs_one_login_and_then_nothing() -> None:
     assert first.skewed
     assert len(it.vendor.grants) == 1
     assert it.budget.turns == [Lane.TIP] * 2
+
+
+async def test_lanes_that_begin_together_log_in_once() -> None:
+    async with bench() as it:
+        told = await asyncio.gather(*(it.client.vendor_time(Lane.TIP) for _ in range(4)))
+        assert len(it.vendor.grants) == 1
+        it.client.doubt_time()
+
+        async def later() -> None:
+            await it.client._budget.take(Lane.TIP)
+            it.client.vendor_clock.note(it.vendor.now)
+
+        await asyncio.gather(later(), it.client.vendor_time(Lane.TIP))
+
+    assert all(time.known for time in told)
+    assert len(it.vendor.grants) == 1
 
 
 async def test_doubted_time_is_asked_for_anew() -> None:

@@ -139,9 +139,9 @@ def _slice(body: bytes, key: str) -> tuple[list[bytes], str | None]:
     except REFUSALS:
         return _slice_odd(text.strip(b" \t\r\n\0"), key)
     raws = getattr(page, key)
-    if raws is msgspec.UNSET:
+    if raws is msgspec.UNSET or raws is None:
         return _slice_odd(text.strip(), key)
-    return [bytes(raw) for raw in raws or ()], _token(page.nextPageToken)
+    return [bytes(raw) for raw in raws], _token(page.nextPageToken)
 
 
 def _slice_odd(text: bytes, key: str) -> tuple[list[bytes], str | None]:
@@ -209,10 +209,11 @@ def _fields(raw: bytes) -> Mapping[str, Any]:
 
 
 def _loose(raw: bytes) -> object:
+    """A value however odd; what can't be read is no text, so that nothing is called by it."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
-        return raw.decode(errors="backslashreplace")
+        return value_of(raw) or [raw.decode(errors="backslashreplace")]
 
 
 def _updated(fields: Mapping[str, Any]) -> datetime | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,38 @@ import pytest
 from tests.integration import tenzir
 from tests.unit.formats.cef_reader import read_strict
 from tests.unit.formats.hostile import HOSTILE
-from tests.unit.sources.withsecure.cef_events import DOCUMENTS, encoder, event_of, spoiled
+from tests.unit.sources.eset import cef_events as eset
+from tests.unit.sources.withsecure import cef_events as withsecure
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-ENCODE = encoder()
+
+@dataclass(frozen=True)
+class Vendor:
+    """The lines of every shape of one vendor's records, as they are or spoiled by a text."""
+
+    as_they_are: Callable[[], list[bytes]]
+    spoiled: Callable[[str, bool], list[bytes]]
+
+
+def _of_withsecure(text: str, instead: bool) -> list[bytes]:
+    encode = withsecure.encoder()
+    spoiled = [withsecure.spoiled(document, text, instead=instead) for document in withsecure.DOCUMENTS]
+    return [encode(withsecure.event_of(document)) for document in spoiled]
+
+
+def _of_eset(text: str, instead: bool) -> list[bytes]:
+    encode = eset.encoder()
+    return [encode(eset.event_of(eset.spoiled(shape, text, instead=instead))) for shape in eset.SHAPES]
+
+
+VENDORS = {
+    "withsecure": Vendor(
+        lambda: [withsecure.encoder()(withsecure.event_of(document)) for document in withsecure.DOCUMENTS],
+        _of_withsecure,
+    ),
+    "eset": Vendor(lambda: [eset.encoder()(eset.event_of(shape)) for shape in eset.SHAPES], _of_eset),
+}
 
 
 def assert_same(lines: list[bytes], folder: Path) -> None:
@@ -37,13 +66,15 @@ def same(ours: str, theirs: Any) -> bool:
     return theirs == ours if isinstance(theirs, str) else str(theirs).lower() == ours.lower()
 
 
-def test_every_shape_is_read_back_equal(tmp_path: Path) -> None:
-    assert_same([ENCODE(event_of(document)) for document in DOCUMENTS], tmp_path)
+@pytest.mark.parametrize("vendor", VENDORS.values(), ids=VENDORS)
+def test_every_shape_is_read_back_equal(vendor: Vendor, tmp_path: Path) -> None:
+    assert_same(vendor.as_they_are(), tmp_path)
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("instead", [False, True], ids=["behind", "instead"])
+@pytest.mark.parametrize("vendor", VENDORS.values(), ids=VENDORS)
 def test_every_shape_is_read_back_equal_with_hostile_text_in_every_field(
-    text: str, instead: bool, tmp_path: Path
+    vendor: Vendor, text: str, instead: bool, tmp_path: Path
 ) -> None:
-    assert_same([ENCODE(event_of(spoiled(document, text, instead=instead))) for document in DOCUMENTS], tmp_path)
+    assert_same(vendor.spoiled(text, instead), tmp_path)

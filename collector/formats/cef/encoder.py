@@ -240,14 +240,13 @@ def _made(pair: Pair) -> _Step:
 
 
 def _close(values: dict[str, Any], line: _Line, flags: tuple[str, ...]) -> None:
-    """Add what the pairs have not told whole, and the flags."""
+    """Add the flags, and what the pairs have not told whole: last, so that what a receiver cuts off is some of that."""
     told = line.told
     rest = {name: value for name, value in values.items() if name not in told}
-    lossy = False
-    if rest:
-        details, lossy = to_json(rest, keys.LENGTHS["cs6"])
-        line.pairs += (_DETAILS, details)
+    details, lossy = to_json(rest, keys.LENGTHS["cs6"]) if rest else ("", False)
     if TRUNCATED not in flags and (lossy or not line.short <= told):
         flags = (*flags, TRUNCATED)
     if flags:
         line.add_text(_FLAGS, keys.LENGTHS["flexString2"], ",".join(flags), ())
+    if details:
+        line.pairs += (_DETAILS, details)

@@ -90,8 +90,9 @@ def test_the_line_is_this_to_the_byte() -> None:
         "deviceCustomDate2Label=Fetched deviceCustomDate2=1772442960005 "
         "flexString1Label=Vendor Event ID flexString1=5d0e8c11_0 dvchost=CN-LT-0417 shost=CN-LT-0417 dvc=192.0.2.44 "
         "cs3Label=Tenant cs3=acme cs4Label=Organization cs4=Contoso Nordics Oy "
+        "flexString2Label=Flags flexString2=repaired "
         'cs6Label=Details cs6={"source":"withsecure","feed":"security_events","organization.id":"b1f0c3de",'
-        '"labels":{"customer":"Acme Oy"}} flexString2Label=Flags flexString2=repaired'
+        '"labels":{"customer":"Acme Oy"}}'
     )
 
 

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger as Log
 
 from collector.clock import Clock
-from collector.errors import SourceDenied
+from collector.errors import SourceDenied, SourceError
 from collector.model import Checkpoint, Lane, Page, Record, Window
 from collector.sources import lanes
 from collector.sources.eset import walking
@@ -34,6 +34,7 @@ from collector.sources.eset.asking import Asker, Asking, Turn
 from collector.sources.eset.client import EsetClient
 from collector.sources.eset.config import EsetConfig
 from collector.sources.eset.deltas import Deltas
+from collector.sources.eset.resting import Rests
 from collector.sources.eset.tracks import VERSIONS, Round, Track, Version, round_of, store, track_of
 from collector.sources.eset.walks import Walks
 from collector.sources.vendor_time import MAX_SKEW_SECONDS, VendorTime
@@ -63,7 +64,8 @@ class Detections:
         self._client = client
         self._devices = devices
         self._clock = clock
-        self._denied: set[Lane] = set()
+        self._rests = Rests(clock, config.poll_interval.total_seconds())
+        self._anew: set[Lane] = set()
         self._all_refused: set[Lane] = set()
         self._rules = lanes.Rules(
             width=_WIDEST,
@@ -84,23 +86,19 @@ class Detections:
         planned = await self._client.vendor_time(lane)
         at = self._begun(lane, after, planned)
         around = round_of(at)
-        if lane in self._denied:
-            self._denied.discard(lane)
-            self._all_refused.add(lane)
+        if lane in self._anew:
+            self._anew.discard(lane)
             around = replace(around, done=())
         tracks = {version: track_of(at, version) for version in VERSIONS}
-        activity = around.doing if around.pending is not None else self._next(lane, tracks, around, planned)
-        if activity is None:
-            # Nothing of what may be offered is due: a lane that reads nothing is not well, so it asks for all of it.
-            self._all_refused.add(lane)
-            activity = self._next(lane, tracks, around, planned) or "walk:v1"
+        activity = self._choose(lane, tracks, around, planned)
         kind, version = _parts(activity)
         asking = Asking(lane, at, window, version, tracks[version], around.of(version), around.pending)
         try:
             turn = await (self._deltas if kind == "delta" else self._walks).read(asking)
-        except SourceDenied:
-            self._denied.add(lane)
+        except SourceError as exc:
+            self._fell(lane, activity, exc, tracks, around, planned)
             raise
+        self._rests.rose(lane, activity)
         now = self._client.vendor_clock.read()
         if after is None and lane is Lane.TIP and now.now < planned.now - timedelta(seconds=1):
             # The login's clock was ahead of this answer's: begin by the earlier one, before anything depends on it.
@@ -123,6 +121,41 @@ class Detections:
         return at
 
     # -- what comes next ---------------------------------------------------------------------
+
+    def _choose(self, lane: Lane, tracks: Mapping[Version, Track], around: Round, now: VendorTime) -> str:
+        """The activity to ask for; raises the failure of those that rest where no other is left."""
+        if around.pending is not None:
+            return around.doing
+        due = [name for name in self._due(lane, tracks, around, now) if name not in around.done]
+        if not due:
+            # Nothing of what may be offered is due: a lane that reads nothing is not well, so it asks for all of it.
+            self._all_refused.add(lane)
+            due = [name for name in self._due(lane, tracks, around, now) if name not in around.done] or ["walk:v1"]
+        ready = [name for name in due if not self._rests.is_resting(lane, name)]
+        if ready:
+            return ready[0]
+        if lane is Lane.TIP:  # meanwhile there may be news elsewhere
+            self._anew.add(lane)
+        raise self._rests.again(lane, due[0])
+
+    def _fell(
+        self,
+        lane: Lane,
+        activity: str,
+        exc: SourceError,
+        tracks: Mapping[Version, Track],
+        around: Round,
+        now: VendorTime,
+    ) -> None:
+        others = [name for name in self._due(lane, tracks, around, now) if name != activity]
+        if lane is not Lane.TIP:
+            others = [name for name in others if name not in around.done]
+        if others:
+            self._rests.fell(lane, activity, exc)
+        elif isinstance(exc, SourceDenied):
+            self._all_refused.add(lane)
+        if lane is Lane.TIP:
+            self._anew.add(lane)
 
     def _next(self, lane: Lane, tracks: Mapping[Version, Track], around: Round, now: VendorTime) -> str | None:
         return next((name for name in self._due(lane, tracks, around, now) if name not in around.done), None)

@@ -56,7 +56,7 @@ class Walks:
         except SourceDenied as exc:
             return self._not_offered(asking, before, exc)
         except SourceError as exc:
-            return self._failed(asking, run, exc)
+            return self._failed(asking, before, run, exc)
         if isinstance(read, PendingAnswer):
             return Turn(asking.track, asking.progress, pending=read, retry_after=read.wait())
         return self._readable(asking, run, read)
@@ -104,33 +104,26 @@ class Walks:
             request_id=request_id,
         )
 
-    def _failed(self, asking: Asking, run: Run, exc: SourceError) -> Turn:
+    def _failed(self, asking: Asking, before: Track, run: Run, exc: SourceError) -> Turn:
         track, progress = asking.track, asking.progress
         match exc:
             case CheckpointExpired():
                 self._asker.log.warning("page token refused, the window is read again", version=asking.version)
                 return self._turn(walking.expired(self._place(asking), track, progress, run, str(exc)))
-            case UnreadablePage():
-                return self._unreadable(asking, run, exc, "unreadable")
-            case AnswerTooLarge():
-                return self._unreadable(asking, run, exc, "large")
-            case TookTooLong():
-                return self._unreadable(asking, run, exc, "slow", exc.retry_after or 0.0)
+            case UnreadablePage() | AnswerTooLarge() | TookTooLong():
+                return self._unreadable(asking, run, exc)
             case SourceProtocolError():
                 walked = walking.refused(self._place(asking), track, progress, run)
-                if walked is not None:
-                    return self._turn(walked)
+                return self._not_offered(asking, before, exc) if walked is None else self._turn(walked)
             case SourceUnavailable():
                 most = 1 if progress.trouble is not None else _FAULTS
                 if self._asker.is_lasting(asking.lane, asking.path, exc, most):
-                    return self._unreadable(asking, run, exc, "unreadable", _FAULT_WAIT)
+                    return self._unreadable(asking, run, exc)
         raise exc
 
-    def _unreadable(
-        self, asking: Asking, run: Run, exc: SourceUnavailable, kind: Failure, at_least: float = 0.0
-    ) -> Turn:
+    def _unreadable(self, asking: Asking, run: Run, exc: SourceUnavailable) -> Turn:
         """The answer can't be read: the run remembers, so a page without records carries it to the store."""
-        trouble = asking.progress.trouble
+        trouble, (kind, at_least) = asking.progress.trouble, _kind_of(exc)
         following = bisecting.failed(run, trouble, str(exc), kind)
         progress = replace(asking.progress, walk=following.run, trouble=following.trouble)
         if following.lasting:
@@ -144,9 +137,9 @@ class Walks:
         tell("page unreadable", lane=asking.lane, version=asking.version, in_a_row=run.fails + 1, error=str(exc))
         return Turn(asking.track, progress, retry_after=max(at_least, following.wait) or None)
 
-    def _not_offered(self, asking: Asking, before: Track, exc: SourceDenied) -> Turn:
+    def _not_offered(self, asking: Asking, before: Track, exc: SourceError) -> Turn:
         """The list is refused. One that was read before is given up at the third time only; the last one never."""
-        if not str(exc).startswith(asking.path):
+        if not str(exc).startswith(asking.path) or (before.seen and isinstance(exc, SourceProtocolError)):
             raise exc
         self._refused[asking.key] += 1
         if before.seen and before.list_off is None and self._refused[asking.key] < _REFUSALS:
@@ -162,6 +155,18 @@ class Walks:
         track = replace(before, list_off=Off(probed=now, misses=misses))
         kept = replace(asking.progress, walk=None, trouble=None, catching_up=False)
         return Turn(delta.settled(track), kept, over=True)
+
+
+def _kind_of(exc: SourceUnavailable) -> tuple[Failure, float]:
+    """What an answer that can't be used is a case of, and how many seconds to wait at least."""
+    match exc:
+        case UnreadablePage():
+            return "unreadable", 0.0
+        case AnswerTooLarge():
+            return "large", 0.0
+        case TookTooLong():
+            return "slow", exc.retry_after or 0.0
+    return "unreadable", _FAULT_WAIT
 
 
 def _is_unread(lane: Lane, track: Track) -> bool:

@@ -133,7 +133,9 @@ class IncidentDetails:
         if self._failures[part, uuid] < (_REFUSED if is_refusal else _FAILED):
             return False
         del self._failures[part, uuid]
-        self._log.warning("an incident is delivered as the list shows it", part=part or "incident", error=str(exc))
+        self._log.warning(
+            "an incident is delivered without some of its details", part=part or "incident", error=str(exc)
+        )
         if is_refusal:
             self._refused_in_a_row[part] += 1
             if self._refused_in_a_row[part] >= _CLOSED_AFTER[part]:

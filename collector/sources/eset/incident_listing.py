@@ -143,7 +143,7 @@ async def read_portion(listing: Listing, place: Place, details: IncidentDetails,
             return Portion(records, pending, wait=found.wait())
         done += 1
         requests += found.requests
-        if need.whole and (found.incident is None or found.comments is None):
+        if need.whole and found.incident is None:
             continue
         record = record_of(item, found.incident, found.comments)
         records.append(record)

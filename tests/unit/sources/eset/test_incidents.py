@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -10,12 +11,9 @@ from collector.model import Checkpoint, Lane, Window
 from collector.sources.eset.client import NotOffered
 from collector.timestamps import parse_rfc3339
 from tests.unit.sources.eset.incident_vendor import PATH, Asked, Bench
+from tests.unit.sources.eset.vendor import bench
 
 DAY, HOUR, MINUTE, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
-
-
-def fail(path: str, status: int, body: bytes = b"") -> object:
-    return lambda asked: (status, body) if asked.path == path else None
 
 
 # -- what is asked -------------------------------------------------------------------------------
@@ -38,12 +36,13 @@ async def test_the_list_is_asked_for_by_update_time_from_the_beginning_on() -> N
 async def test_a_job_reads_its_window_with_both_bounds() -> None:
     it = Bench()
     start, end = it.vendor.now - 3 * DAY, it.vendor.now - 2 * DAY
-    for name, moment in [("before", start - SECOND), ("in", start + HOUR), ("after", end + 2 * SECOND)]:
+    last = end - timedelta(milliseconds=1)
+    for name, moment in [("before", start - SECOND), ("in", start + HOUR), ("last", last), ("after", end + 2 * SECOND)]:
         it.vendor.put(name, moment)
 
     reading = await it.read(None, Lane.JOB, Window(start, end))
 
-    assert reading.names == ["in"]
+    assert reading.names == ["in", "last"]
     assert " && incident.update_time <= timestamp(" in it.vendor.lists[0].filter
 
 
@@ -412,6 +411,95 @@ async def test_one_poisoned_incident_does_not_hold_up_the_others(part: str, stat
 
     assert names == ["i-1", "i-2", "i-3"]
     assert failures <= 5
+
+
+@pytest.mark.parametrize(("part", "most"), [("", 6), ("/comments", 2)], ids=["incidents", "comments"])
+async def test_what_a_customer_is_not_given_at_all_is_not_asked_for_every_time(part: str, most: int) -> None:
+    it = Bench()
+    for number in range(30):
+        it.vendor.put(f"i-{number:02}", it.vendor.now - HOUR)
+    refused = re.compile(f"{PATH}/[^/]+{part}")
+    it.vendor.always.append(lambda asked: (403, b"") if refused.fullmatch(asked.path) else None)
+    page, names = None, list[str]()
+    for _ in range(40):
+        try:
+            page = await it.fetch(page.checkpoint if page else None)
+        except SourceUnavailable:
+            continue
+        names += [record.id.partition("@")[0] for record in page.records]
+        if not page.more:
+            break
+
+    assert names == sorted(it.vendor.incidents)
+    assert sum(refused.fullmatch(asked.path) is not None for asked in it.vendor.asked) == most
+    it.vendor.always.clear()
+    await it.clock.advance(3601)
+    it.vendor.put("i-00")
+    it.vendor.asked.clear()
+    assert page is not None
+
+    later = await it.read(page.checkpoint)
+
+    assert f"i-00{part}" in it.vendor.details
+    assert "i-00" in later.names
+
+
+async def test_one_poisoned_incident_does_not_keep_open_ones_from_being_read_again() -> None:
+    it = Bench()
+    for name in ("i-1", "i-2", "i-3"):
+        it.vendor.put(name, it.vendor.now - HOUR)
+    reading = await it.read()
+    for name in it.vendor.incidents:
+        it.vendor.incidents[name] = {**it.vendor.incidents[name], "detectionUuids": ["d-1", "d-2"]}
+    it.vendor.always.append(lambda asked: (500, b"") if asked.path == f"{PATH}/i-1" else None)
+    await it.clock.advance(60)
+    it.restart()
+
+    later = await it.read(reading.checkpoint)
+
+    assert {"i-2", "i-3"} <= {record.id.partition("@")[0] for record in later.records if b"d-2" in record.raw}
+
+
+@pytest.mark.parametrize("slow", [1, 3])
+async def test_open_incidents_are_read_again_from_answers_that_take_their_time(slow: int) -> None:
+    it = Bench()
+    for name in ("i-1", "i-2", "i-3"):
+        it.vendor.put(name, it.vendor.now - HOUR)
+    reading = await it.read()
+    for name in it.vendor.incidents:
+        it.vendor.incidents[name] = {**it.vendor.incidents[name], "detectionUuids": ["d-1", "d-2"]}
+    await it.clock.advance(60)
+    it.restart()
+    it.vendor.slow = slow
+
+    later = await it.read(reading.checkpoint)
+
+    assert {record.id.partition("@")[0] for record in later.records if b"d-2" in record.raw} == set(it.vendor.incidents)
+
+
+async def test_many_open_incidents_are_read_again_page_by_page() -> None:
+    it = Bench(poll_interval="1h")
+    it.vendor.page_size = 30
+    for number in range(100):
+        it.vendor.put(f"i-{number:03}", it.vendor.now - HOUR + number * SECOND)
+    reading = await it.read()
+    await it.clock.advance(20 * 60)
+    it.restart()
+    for name in it.vendor.incidents:
+        it.vendor.incidents[name] = {**it.vendor.incidents[name], "detectionUuids": ["d-1", "d-2"]}
+
+    later = await it.read(reading.checkpoint)
+
+    assert {record.id.partition("@")[0] for record in later.records if b"d-2" in record.raw} == set(it.vendor.incidents)
+
+
+async def test_a_uuid_arrives_at_the_vendor_as_one_part_of_the_path() -> None:
+    async with bench() as it:
+        it.vendor.filled[PATH] = b'{"incidents":[{"uuid":"../v1/a?b#c d\\u017e/%2F."}]}'
+        page = await it.source.fetch("incidents", Lane.TIP, None, None)
+
+    assert [asked.raw for asked in it.vendor.data[1:]] == [f"{PATH}/..%2Fv1%2Fa%3Fb%23c%20d%C5%BE%2F%252F."]
+    assert len(page.records) == 1
 
 
 async def test_an_outage_of_all_delivers_nothing_by_halves() -> None:

@@ -22,25 +22,31 @@ Incidents have requests of their own: `incident_control`. Times are RFC 3339. A 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any
 
-import orjson
 from aiohttp import web
 
 from collector.simulator.accounts import Account, Organization
 from collector.simulator.cloud import Cloud, Drip
+from collector.simulator.commands import (
+    Body,
+    add_commands,
+    arguments,
+    json_response,
+    moment,
+    send_ledger,
+    set_faults,
+    set_unreadable,
+)
 from collector.simulator.events import Mix
-from collector.simulator.faults import Fault, Faults
+from collector.simulator.faults import Faults
 from collector.simulator.gateway import Gateway
 from collector.simulator.incident_control import IncidentControl
 from collector.simulator.logins import Logins
 from collector.simulator.rules import RuleBook
 from collector.simulator.vendor_event import VendorEvent
 from collector.simulator.vendor_time import parse_us, rfc3339
-
-Body = Mapping[str, Any]
 
 
 class Control:
@@ -71,8 +77,7 @@ class Control:
         }
         incidents = IncidentControl(self._cloud.incidents)
         router.add_get("/_sim/incidents", incidents.report)
-        for name, command in (commands | incidents.commands).items():
-            router.add_post(f"/_sim/{name}", _handler(command))
+        add_commands(router, commands | incidents.commands)
 
     def state(self) -> dict[str, Any]:
         """All counters, as JSON values."""
@@ -89,27 +94,22 @@ class Control:
         }
 
     async def _state(self, _: web.Request) -> web.Response:
-        return _json(self.state())
+        return json_response(self.state())
 
     async def _ledger(self, request: web.Request) -> web.StreamResponse:
         client_ids = request.query.getall("client_id", None)
         hashes = request.query.get("hashes") != "0"
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        await response.prepare(request)
-        for key, entry in self._cloud.report(client_ids, hashes=hashes):
-            versions = [_base64(raw) for raw in entry["versions"]]
-            line = {"id": key, **entry, "raw": _base64(entry["raw"]), "versions": versions}
-            await response.write(orjson.dumps(line) + b"\n")
-        await response.write_eof()
-        return response
+        return await send_ledger(request, self._cloud.report(client_ids, hashes=hashes))
 
     def _fill(self, body: Body) -> Body:
-        start, end = _moment(body["start"]), _moment(body["end"])
-        ids = self._cloud.fill(int(body["count"]), start, end, seed=body.get("seed"), mix=_mix(body.get("mix", {})))
+        start, end = moment(body["start"]), moment(body["end"])
+        ids = self._cloud.fill(
+            int(body["count"]), start, end, seed=body.get("seed"), mix=Mix(**arguments(body.get("mix", {})))
+        )
         return {"ids": ids}
 
     def _tie(self, body: Body) -> Body:
-        return {"ids": self._cloud.tie(int(body["count"]), _moment(body["at"]), seed=body.get("seed"))}
+        return {"ids": self._cloud.tie(int(body["count"]), moment(body["at"]), seed=body.get("seed"))}
 
     def _events(self, body: Body) -> Body:
         events = [_event(each) for each in body["events"]]
@@ -121,30 +121,16 @@ class Control:
         return {}
 
     def _drip(self, body: Body) -> Body:
-        settings = {name: value for name, value in body.items() if name != "mix"}
-        if "again_seconds" in settings:
-            settings["again_seconds"] = tuple(settings["again_seconds"])
-        drip = Drip(**settings, mix=_mix(body.get("mix", {})))
+        settings = arguments({name: value for name, value in body.items() if name != "mix"})
+        drip = Drip(**settings, mix=Mix(**arguments(body.get("mix", {}))))
         self._cloud.drip(drip if drip.rate > 0 else None)
         return {}
 
     def _set_faults(self, body: Body) -> Body:
-        off = body.get("off", [])
-        for name in [None] if off == "all" else off:
-            self._faults.switch_off(name)
-        for name, settings in body.get("on", {}).items():
-            client_ids = frozenset(settings.get("client_ids", ()))
-            self._faults.switch_on(name, Fault(**{**settings, "client_ids": client_ids}))
-        return {}
+        return set_faults(self._faults, body)
 
     def _unreadable(self, body: Body) -> Body:
-        times = body.get("times")
-        for key in body["ids"]:
-            if times == 0:
-                self._faults.make_readable(key)
-            else:
-                self._faults.make_unreadable(key, times)
-        return {}
+        return set_unreadable(self._faults, body)
 
     def _revoke(self, body: Body) -> Body:
         self._logins.revoke(body["client_id"])
@@ -164,35 +150,6 @@ class Control:
         children = tuple(Organization(**child) for child in body.get("children", []))
         self._cloud.add_account(Account(body["client_id"], body["client_secret"], own, children))
         return {}
-
-
-def _handler(command: Callable[[Body], Body]) -> Callable[[web.Request], Any]:
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            return _json(command(orjson.loads(await request.read())))
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            return _json({"error": f"{type(exc).__name__}: {exc}"}, 400)
-
-    return handle
-
-
-def _json(body: Body, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps(body), content_type="application/json")
-
-
-def _base64(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromtimestamp(parse_us(text) / 1e6, UTC)
-
-
-def _mix(settings: Body) -> Mix:
-    values: dict[str, Any] = {}
-    for name, value in settings.items():
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return Mix(**values)
 
 
 def _event(body: Body) -> VendorEvent:

@@ -32,6 +32,7 @@ from aiohttp import web
 from collector.clock import Clock
 from collector.simulator.eset.accounts import HARBOUR, EsetAccount
 from collector.simulator.eset.cloud import EsetCloud
+from collector.simulator.eset.control import EsetControl
 from collector.simulator.eset.delta import Deltas
 from collector.simulator.eset.detection_pages import DetectionPages
 from collector.simulator.eset.endpoints import SERVICES, EsetEndpoints
@@ -134,10 +135,11 @@ class EsetSimulator:
         return dict(self.cloud.report(usernames))
 
     def app(self, services: Iterable[str] = ALL_SERVICES) -> web.Application:
-        """The vendor's API, or some of its services."""
+        """The vendor's API, or some of its services, with the simulator's own control API under `/_sim/`."""
         app = web.Application(client_max_size=1 << 30)
         app[SERVICES] = frozenset(services)
         app.on_response_prepare.append(drop_date)
+        EsetControl(self).add_routes(app.router)
         app.router.add_route("*", "/{path:.*}", self.gateway.handle)
         return app
 

@@ -202,4 +202,4 @@ async def test_it_runs_as_a_process_of_its_own_alone_or_beside_the_other_vendor(
     assert len(incidents) == 4
     assert eset["accounts"][0]["username"] == HARBOUR.username
     assert len(eset["accounts"]) == 2
-    assert known is None or len(known) == 4
+    assert known is None or len(known) >= 4

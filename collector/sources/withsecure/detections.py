@@ -26,11 +26,12 @@ from collector.http import Answer, AnswerTooLarge
 from collector.model import Checkpoint, Gap, Lane, Page, Record
 from collector.sources import lanes
 from collector.sources.run import MILLISECOND
+from collector.sources.slicing import UnreadablePage
 from collector.sources.withsecure.client import NotOffered, WithSecureClient
 from collector.sources.withsecure.complaints import transaction_of
 from collector.sources.withsecure.incident_slices import detection_record
 from collector.sources.withsecure.ordered import page_of, take_apart
-from collector.sources.withsecure.slicing import Slices, UnreadablePage, minute_of
+from collector.sources.withsecure.slicing import Slices, minute_of
 from collector.sources.withsecure.todo import Todo, from_ms, to_ms, todo_of, with_todo
 from collector.timestamps import format_utc, parse_rfc3339
 

@@ -13,7 +13,8 @@ import msgspec
 import orjson
 
 from collector.model import Record
-from collector.sources.withsecure.slicing import content_id, is_name, minute_of, moment_of, read_head
+from collector.sources.slicing import content_id, moment_of
+from collector.sources.withsecure.slicing import is_name, minute_of, read_head
 from collector.timestamps import format_utc
 
 
@@ -65,7 +66,7 @@ def incident_record(raw: bytes) -> Record:
     """One state of one incident."""
     head = read_head(raw, _INCIDENT)
     updated = moment_of(head.updatedTimestamp)
-    identity = content_id(raw)
+    identity = content_id(raw, _none)
     if is_name(head.incidentId):
         when = _word(head.updatedTimestamp) if updated is None else format_utc(updated)
         state = orjson.dumps([_word(head.status), _word(head.riskLevel), _word(head.resolution)])
@@ -103,12 +104,17 @@ def detection_record(raw: bytes, extra: bytes) -> Record:
     head = read_head(raw, _DETECTION)
     created = moment_of(head.createdTimestamp)
     return Record(
-        id=head.detectionId if is_name(head.detectionId) else content_id(raw),
+        id=head.detectionId if is_name(head.detectionId) else content_id(raw, _none),
         bucket=minute_of(created),
         recorded_at=created or moment_of(head.initialReceivedTimestamp),
         raw=raw,
         extra=extra,
     )
+
+
+def _none(_: str) -> bool:
+    """No member of these records changes without making them others."""
+    return False
 
 
 def _word(value: object) -> str:

@@ -26,6 +26,7 @@ from collector.http import Answer, AnswerTooLarge
 from collector.model import Checkpoint, Gap, Lane, Page, Record, Window
 from collector.sources import lanes
 from collector.sources.run import MILLISECOND
+from collector.sources.slicing import UnreadablePage
 from collector.sources.withsecure.client import WithSecureClient
 from collector.sources.withsecure.config import WithSecureConfig
 from collector.sources.withsecure.detections import Detections
@@ -33,7 +34,7 @@ from collector.sources.withsecure.incident_slices import belonging_of, incident_
 from collector.sources.withsecure.narrowing import Ask
 from collector.sources.withsecure.ordered import OrderedFeed, page_of, rules_of, take_apart
 from collector.sources.withsecure.recheck import Recheck, recheck_of, scheduled
-from collector.sources.withsecure.slicing import Slices, UnreadablePage
+from collector.sources.withsecure.slicing import Slices
 from collector.sources.withsecure.todo import Todo, from_ms, merged, to_ms, todo_of, with_todo
 from collector.timestamps import format_utc
 

@@ -9,28 +9,24 @@ an engine no table knows passes like any other, and what is new is told as `unkn
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from datetime import datetime
 from itertools import islice
-from typing import Any
-
-import orjson
 
 from collector.model import Normalized, Record, Severity
-from collector.repair import repair_json
 from collector.sources import values
 from collector.sources.field_rules import Fields, keys, user
 from collector.sources.withsecure.engines import ENGINES, UNKNOWN_ENGINE, KnownEngine
+from collector.sources.withsecure.normalize_incidents import RISK_NUMBERS, normalize_incidents
+from collector.sources.withsecure.reading import document_of, keep, named, part_of
 from collector.sources.withsecure.rules import Details
 
-# The vendor's own numbers in CEF, as its Sentinel connector has them.
-SEVERITY_NUMBERS = {"info": 1, "warning": 4, "error": 6, "fatal_error": 8, "critical": 10}
+# The vendor's own numbers in CEF, as its Sentinel connector has them; risk levels of incidents take the same.
+SEVERITY_NUMBERS = {"info": 1, "warning": 4, "error": 6, "fatal_error": 8, "critical": 10} | RISK_NUMBERS
 
 SEVERITY_UNKNOWN = "severity_unknown"
 MAX_TITLE = 1000
 MAX_UNKNOWN = 16
-MAX_WORD = 64
 
 _SEVERITIES: dict[str, Severity] = {
     "info": "informational",
@@ -64,14 +60,18 @@ _PARTS = {
 }
 
 
-def normalize(feed: str, record: Record) -> Normalized:  # noqa: ARG001 -- one feed so far
+def normalize(feed: str, record: Record) -> Normalized:
     """Read one record; pure.
 
     Raises:
         ValueError: the record is no JSON object.
     """
-    document = _document(record.raw)
-    details = _part(document, "details")
+    return normalize_incidents(record) if feed == "incidents" else _security_event(record)
+
+
+def _security_event(record: Record) -> Normalized:
+    document = document_of(record.raw)
+    details = part_of(document, "details")
     fields: Fields = {}
     unknown: list[str] = []
     engine, known = _engine(document, fields, unknown)
@@ -81,9 +81,9 @@ def normalize(feed: str, record: Record) -> Normalized:  # noqa: ARG001 -- one f
     organization_id, organization_name = _organization(document, fields)
     _device(document, fields)
     if "userName" in document and not user(document["userName"], fields):
-        _keep(fields, "userName", document["userName"])
+        keep(fields, "userName", document["userName"])
     if values.text(document.get("id")) != record.id and "id" in document:
-        _keep(fields, "id", document["id"])
+        keep(fields, "id", document["id"])
     consumed = _details(details, known, fields)
     _target(document, fields)
     occurred_at, recorded_at, same_clock = _times(document, details, fields)
@@ -104,42 +104,15 @@ def normalize(feed: str, record: Record) -> Normalized:  # noqa: ARG001 -- one f
     )
 
 
-def _document(raw: bytes) -> dict[str, Any]:
-    try:
-        document = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        # The slower parser takes what is valid and orjson refuses: numbers larger than a double.
-        document = json.loads(repair_json(raw)[0])
-    if not isinstance(document, dict):
-        raise ValueError("the record is no JSON object")  # noqa: TRY004 -- what is wrong is the value, not a caller
-    return document
-
-
-def _part(document: Details, key: str) -> dict[str, Any]:
-    part = document.get(key)
-    return part if isinstance(part, dict) else {}
-
-
-def _keep(fields: Fields, key: str, value: Any) -> None:
-    name = f"withsecure.{key}"
-    while name in fields:  # a key of the envelope that spells a key of the details
-        name += "_"
-    fields[name] = value
-
-
-def _named(word: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in word[:MAX_WORD])
-
-
 def _engine(document: Details, fields: Fields, unknown: list[str]) -> tuple[str, KnownEngine | None]:
     engine = values.text(document.get("engine")) or ""
     known = ENGINES.get(engine.lower())
     if known is None:
-        unknown.append(f"engine:{_named(engine)}")
+        unknown.append(f"engine:{named(engine)}")
     if engine:
         fields["event.provider"] = engine
     elif "engine" in document:
-        _keep(fields, "engine", document["engine"])
+        keep(fields, "engine", document["engine"])
     return engine, known
 
 
@@ -147,7 +120,7 @@ def _severity(document: Details, unknown: list[str]) -> tuple[Severity | None, s
     word = values.text(document.get("severity")) or ""
     severity = _SEVERITIES.get(word.lower())
     if severity is None:
-        unknown.append(f"severity:{_named(word)}")
+        unknown.append(f"severity:{named(word)}")
     return severity, word
 
 
@@ -158,7 +131,7 @@ def _title(document: Details, known: KnownEngine | None, engine: str, fields: Fi
     for key, said in (("message", message), ("description", description)):
         # The description is mostly the engine's title once more.
         if key in document and (said is None or said not in {title, engine_title}):
-            _keep(fields, key, document[key])
+            keep(fields, key, document[key])
     if len(title) <= MAX_TITLE:
         return title
     fields["message"] = title
@@ -172,23 +145,23 @@ def _place_in_ecs(document: Details, known: KnownEngine | None, fields: Fields) 
     if action:
         fields["event.action"] = action
     elif "action" in document:
-        _keep(fields, "action", document["action"])
+        keep(fields, "action", document["action"])
     fields["event.kind"] = engine.kind
     fields["event.category"] = list(engine.category)
     fields["event.type"] = [*engine.types, verdict] if verdict else list(engine.types)
 
 
 def _organization(document: Details, fields: Fields) -> tuple[str, str]:
-    organization, account = _part(document, "organization"), _part(document, "account")
+    organization, account = part_of(document, "organization"), part_of(document, "account")
     number = values.text(organization.get("id")) or values.text(account.get("uuid")) or ""
     name = values.text(organization.get("name")) or values.text(account.get("name")) or ""
-    _keep_part(document, "organization", {"id": number, "name": name}, fields)
-    _keep_part(document, "account", {"uuid": number, "name": name}, fields)
+    _keeppart_of(document, "organization", {"id": number, "name": name}, fields)
+    _keeppart_of(document, "account", {"uuid": number, "name": name}, fields)
     return number, name
 
 
 def _device(document: Details, fields: Fields) -> None:
-    device = _part(document, "device")
+    device = part_of(document, "device")
     # In the old envelope `id` is the integer 0 beside `agentId`.
     number = values.text(device.get("agentId")) or values.text(device.get("id") or None)
     # The vendor's own order where the name is missing.
@@ -197,33 +170,33 @@ def _device(document: Details, fields: Fields) -> None:
         fields["host.id"] = number
     if name:
         fields["host.name"] = name
-    _keep_part(document, "device", {"agentId": number, "id": number, "name": name}, fields)
+    _keeppart_of(document, "device", {"agentId": number, "id": number, "name": name}, fields)
 
 
 def _target(document: Details, fields: Fields) -> None:
     """Of an endpoint its device once more, of a cloud service the mailbox."""
-    target = _part(document, "target")
+    target = part_of(document, "target")
     for key in ("id", "name"):
         said = values.text(target.get(key))
         if said and "@" in said:
             fields.setdefault("user.email", said)
     email = fields.get("user.email")
     same = {"id": fields.get("host.id"), "name": fields.get("host.name")}
-    _keep_part(document, "target", {key: email if target.get(key) == email else same[key] for key in same}, fields)
+    _keeppart_of(document, "target", {key: email if target.get(key) == email else same[key] for key in same}, fields)
 
 
-def _keep_part(document: Details, part: str, told: Details, fields: Fields) -> None:
+def _keeppart_of(document: Details, part: str, told: Details, fields: Fields) -> None:
     """Keep an object of the envelope under the vendor's names, but for what `told` says is in the event already."""
     if part not in document:
         return
     whole = document[part]
     if not isinstance(whole, dict):
-        _keep(fields, part, whole)
+        keep(fields, part, whole)
         return
     for key, value in whole.items():
         said = values.text(value)
         if said is None or told.get(key) != said:
-            _keep(fields, f"{part}.{key}", value)
+            keep(fields, f"{part}.{key}", value)
 
 
 def _details(details: Details, known: KnownEngine | None, fields: Fields) -> set[str]:
@@ -250,9 +223,9 @@ def _times(document: Details, details: Details, fields: Fields) -> tuple[datetim
     )
     for key, when in (("clientTimestamp", client), ("persistenceTimestamp", persistence)):
         if key in document and (when is None or when.microsecond % 1000):
-            _keep(fields, key, document[key])
+            keep(fields, key, document[key])
     if "serverTimestamp" in document:
-        _keep(fields, "serverTimestamp", document["serverTimestamp"])
+        keep(fields, "serverTimestamp", document["serverTimestamp"])
     device_clock = client or inner
     told = inner is not None and inner == device_clock and not inner.microsecond % 1000
     return device_clock or server or persistence, persistence, {"clientTimestamp"} if told else set()
@@ -269,17 +242,17 @@ def _keep_rest(
     for key, value in details.items():
         if key not in consumed:
             parsed = values.json_list(value) if key in _JSON_LISTS else None
-            _keep(fields, f"details.{key}", value if parsed is None else parsed)
+            keep(fields, f"details.{key}", value if parsed is None else parsed)
         if known is not None and key not in known.keys and len(unknown) < MAX_UNKNOWN:
-            unknown.append(f"details.{_named(key)}@{known.name}")
+            unknown.append(f"details.{named(key)}@{known.name}")
     for key, value in document.items():
         if key in _READ:
             continue
-        _keep(fields, key, value)
+        keep(fields, key, value)
         if key not in _KEPT and len(unknown) < MAX_UNKNOWN:
-            unknown.append(_named(key))
+            unknown.append(named(key))
     if "details" in document and not isinstance(document["details"], dict):
-        _keep(fields, "details", document["details"])
+        keep(fields, "details", document["details"])
     for part, known_keys in _PARTS.items():
-        new = (key for key in _part(document, part) if key not in known_keys)
-        unknown.extend(f"{part}.{_named(key)}" for key in islice(new, MAX_UNKNOWN))
+        new = (key for key in part_of(document, part) if key not in known_keys)
+        unknown.extend(f"{part}.{named(key)}" for key in islice(new, MAX_UNKNOWN))

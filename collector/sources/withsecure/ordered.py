@@ -20,13 +20,14 @@ from collector.http import Answer, AnswerTooLarge
 from collector.model import Checkpoint, Gap, Lane, Page, Record, Window
 from collector.sources import lanes
 from collector.sources.run import Run, run_of
+from collector.sources.slicing import UnreadablePage
 from collector.sources.vendor_time import MAX_SKEW_SECONDS, VendorTime
 from collector.sources.withsecure import narrowing
 from collector.sources.withsecure.client import WithSecureClient
 from collector.sources.withsecure.complaints import transaction_of
 from collector.sources.withsecure.config import WithSecureConfig
 from collector.sources.withsecure.narrowing import Ask
-from collector.sources.withsecure.slicing import Slices, UnreadablePage, slice_page
+from collector.sources.withsecure.slicing import Slices, slice_page
 
 Reader = Callable[[Ask, Lane], Awaitable[tuple[Answer, Slices]]]
 

@@ -63,7 +63,7 @@ async def test_requests_over_the_window_get_429_and_break_a_rule(
 
 
 async def test_unknown_paths_and_the_deprecated_get_are_refused(sim: WithSecureSimulator, client: Client) -> None:
-    unknown, deprecated = await client.get("/incidents/v1/incidents"), await client.get(EVENTS)
+    unknown, deprecated = await client.get("/incidents/v1/updates"), await client.get(EVENTS)
 
     assert (unknown.status, deprecated.status) == (404, 405)
     assert len(sim.violations) == 2

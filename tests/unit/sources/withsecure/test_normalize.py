@@ -76,7 +76,10 @@ def test_any_other_severity_is_medium_and_flagged(word: Any, shown: str) -> None
 
 
 def test_the_vendors_own_severity_numbers_are_kept() -> None:
-    assert SEVERITY_NUMBERS == {"info": 1, "warning": 4, "error": 6, "fatal_error": 8, "critical": 10}
+    events = {"info": 1, "warning": 4, "error": 6, "fatal_error": 8, "critical": 10}
+    risks = {"info": 1, "low": 4, "medium": 6, "high": 8, "severe": 10}
+
+    assert events | risks == SEVERITY_NUMBERS
 
 
 @pytest.mark.parametrize(

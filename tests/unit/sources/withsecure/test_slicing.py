@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.model import Record
-from collector.sources.withsecure.slicing import Slices, UnreadablePage, slice_page
+from collector.sources.slicing import UnreadablePage
+from collector.sources.withsecure.slicing import Slices, slice_page
 
 
 def event(name: str = "e-1", **more: object) -> bytes:

@@ -85,7 +85,7 @@ class Metrics:
         self.source_throttled = count("source_throttled", "Answers that asked us to slow down", "tenant", "source")
         self.source_logins = count("source_logins", "Logins at the vendor by outcome", "tenant", "source", "outcome")
         self.clock_skew = gauge("clock_skew_seconds", "This host's clock minus the vendor's", "source")
-        self.unknown_fields = count("unknown_fields", "Vendor fields and values that no table knows", "source")
+        self.unknown_fields = count("unknown_fields", "Vendor fields and values that no table knows", *FEED)
         self.budget_waiting = gauge("budget_waiting", "Requests that wait for their turn", "lane")
 
     # -- the log -----------------------------------------------------------------------------

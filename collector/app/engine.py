@@ -90,8 +90,11 @@ class Engine:
             METRICS.events_unparsed.labels(tenant=stream.tenant, source=stream.source, feed=stream.feed).inc(count)
             self.reading.feeds[stream].unparsed += count
 
-    def _note_unknown(self, stream: StreamId, count: int) -> None:
-        METRICS.unknown_fields.labels(source=stream.source).inc(count)
+    def _note_unknown(self, stream: StreamId, names: Sequence[str]) -> None:
+        if stream in self.reading.feeds:  # as above
+            labels = {"tenant": stream.tenant, "source": stream.source, "feed": stream.feed}
+            METRICS.unknown_fields.labels(**labels).inc(len(names))
+            self.reading.feeds[stream].note_unknown(names)
 
     async def start_sinks(self, config: Config, names: Sequence[str]) -> None:
         """Give these sinks their cursors and start their loops."""

@@ -219,6 +219,7 @@ def _feed(feed: FeedStatus, recorded: dict[tuple[str, str, str], int], paused: s
         "events": feed.events,
         "duplicates": feed.duplicates,
         "unparsed": feed.unparsed,
+        "unknown_fields": dict(sorted(feed.unknown.items())),
     }
 
 

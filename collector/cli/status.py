@@ -21,6 +21,8 @@ from collector.errors import CollectorError
 FEED_COLUMNS = ("feed", "state", "last success", "last event", "lag", "events", "gaps", "errors", "last error")
 SINK_COLUMNS = ("sink", "state", "delivered", "backlog", "bytes", "oldest unsent", "dead letters", "last error")
 _WATCH_SECONDS = 2.0
+_MAX_UNKNOWN_FEEDS = 5
+_MAX_UNKNOWN_NAMES = 8
 
 Status = Mapping[str, Any]
 
@@ -92,12 +94,25 @@ def _headlines(status: Status) -> list[str]:
     state = status["state"]
     used = f"{size(state['bytes'])} of {size(state['max_bytes'])}, {size(state['free_bytes'])} free on the volume"
     first = f"edr-collector {status['version']}, pid {status['pid']}, started {age(status['started_at'])}; "
-    unknown = status.get("unknown_fields") or {}
     lines = [f"{first}polling {state['polling']}; state {state['path']}: {used}"]
     lines += [f"warning: {warning}" for warning in status.get("warnings") or ()]
-    if unknown:
-        lines.append(f"warning: vendor fields or values that no table knows: {', '.join(sorted(map(str, unknown)))}")
+    lines += _unknown(status)
     return [clean(line) for line in lines]
+
+
+def _unknown(status: Status) -> list[str]:
+    """What no table knows, feed by feed: a few names of a few feeds, since `--json` has them all."""
+    feeds = [(feed, names) for feed in status["feeds"] if (names := feed.get("unknown_fields"))]
+    lines = []
+    for feed, names in feeds[:_MAX_UNKNOWN_FEEDS]:
+        often = sorted(names.items(), key=lambda item: (-item[1], item[0]))
+        told = ", ".join(f"{name} ({seen:,})" for name, seen in often[:_MAX_UNKNOWN_NAMES])
+        more = f" and {len(often) - _MAX_UNKNOWN_NAMES} more" if len(often) > _MAX_UNKNOWN_NAMES else ""
+        where = "/".join(text_of(feed, "tenant", "source", "feed"))
+        lines.append(f"warning: {where}: vendor fields or values that no table knows: {told}{more}")
+    if len(feeds) > _MAX_UNKNOWN_FEEDS:
+        lines.append(f"warning: {len(feeds) - _MAX_UNKNOWN_FEEDS} more feeds have fields or values that no table knows")
+    return lines
 
 
 def feed_rows(status: Status) -> list[Sequence[str]]:

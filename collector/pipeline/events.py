@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from collector.model import Event, Normalized, Record, StreamId
@@ -82,7 +82,7 @@ class Events:
         self._counted: dict[StreamId, Position] = {}
         self.unknown: dict[str, int] = {}
         self.on_unparsed: Callable[[StreamId, int], None] | None = None
-        self.on_unknown: Callable[[StreamId, int], None] | None = None
+        self.on_unknown: Callable[[StreamId, Sequence[str]], None] | None = None
 
     def set_tenants(self, tenants: Mapping[str, TenantView]) -> None:
         """Use other labels and organizations from now on."""
@@ -144,7 +144,7 @@ class Events:
         if event.kind == "unparsed" and self.on_unparsed is not None:
             self.on_unparsed(page.stream, 1)
         if unknown and self.on_unknown is not None:
-            self.on_unknown(page.stream, len(unknown))
+            self.on_unknown(page.stream, unknown)
         for name in unknown:
             key = f"{page.source_type}:{name}"
             if key in self.unknown or len(self.unknown) < _MAX_UNKNOWN_NAMES:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from collector.model import Lane, StreamId
 
+MAX_UNKNOWN_NAMES = 50
 SKEW_SECONDS = 30.0  # this host's clock and the vendor's are apart
 
 FeedState = Literal["starting", "ok", "backing_off", "denied", "paused"]
@@ -33,6 +35,8 @@ class FeedStatus:
     events: int = 0
     duplicates: int = 0
     unparsed: int = 0
+    unknown: dict[str, int] = field(default_factory=dict)
+    """The vendor's fields and values that no table knows, the first `MAX_UNKNOWN_NAMES` of them, how often each."""
     caught_up: bool = False
     swept: bool = False
 
@@ -44,6 +48,12 @@ class FeedStatus:
         if self.failing:
             return max((state for state, _ in self.failing.values()), key=_GRAVITY.index)
         return "ok" if self.last_success else "starting"
+
+    def note_unknown(self, names: Iterable[str]) -> None:
+        """Count names that no table knows."""
+        for name in names:
+            if name in self.unknown or len(self.unknown) < MAX_UNKNOWN_NAMES:
+                self.unknown[name] = self.unknown.get(name, 0) + 1
 
     @property
     def denied(self) -> bool:

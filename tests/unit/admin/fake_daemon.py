@@ -42,6 +42,7 @@ STATUS: dict[str, Any] = {
             "events": 12345,
             "duplicates": 7,
             "unparsed": 0,
+            "unknown_fields": {"details.fooBar": 3, "engine:new\x1b[2J": 12345},
         }
     ],
     "sinks": [
@@ -59,7 +60,7 @@ STATUS: dict[str, Any] = {
         }
     ],
     "warnings": ["this host's clock is 45 s off"],
-    "unknown_fields": {"withsecure": {"details.fooBar": 3}},
+    "unknown_fields": {"withsecure:details.fooBar": 3, "withsecure:engine:new\x1b[2J": 12345},
 }
 
 

@@ -58,6 +58,7 @@ async def test_status_tells_of_every_feed_and_sink(world: World) -> None:
     assert status["warnings"] == []
     feed, sink = status["feeds"][0], status["sinks"][0]
     assert (feed["tenant"], feed["state"], feed["events"], feed["unparsed"], feed["gaps"]) == ("acme", "ok", 5, 1, 0)
+    assert feed["unknown_fields"] == {"surprise": 1}
     assert feed["last_event"] == feed["watermark"] == "2026-11-22T10:11:12.345Z"
     assert (sink["sink"], sink["state"], sink["delivered"], sink["backlog_events"]) == ("archive", "ok", 5, 0)
     json.dumps(status)

@@ -105,7 +105,7 @@ def test_watching_ends_well_by_interruption(daemon: str, monkeypatch: pytest.Mon
 
     assert main(["status", "--watch", "-c", daemon]) == 0
 
-    assert capsys.readouterr().out.count("acme/withsecure/security_events") == 3
+    assert capsys.readouterr().out.count("backing_off") == 3
 
 
 def test_watching_on_a_terminal_outlives_a_restart_of_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from collector.model import StreamId
@@ -89,9 +90,9 @@ def test_tenants_labels_and_names_change_with_the_configuration() -> None:
 def test_unparsed_records_and_unknown_names_count_once_also_for_a_sink_that_is_behind() -> None:
     events = Events(VENDORS, {}, kept_bytes=0)
     unparsed: list[StreamId] = []
-    unknown: list[int] = []
+    unknown: list[tuple[StreamId, Sequence[str]]] = []
     events.on_unparsed = lambda stream, count: unparsed.extend([stream] * count)
-    events.on_unknown = lambda _stream, count: unknown.append(count)
+    events.on_unknown = lambda stream, names: unknown.append((stream, names))
     broken, strange = page(1, 2, raw=b'{"id":"broken"}'), page(2, 2, raw=b'{"id":"surprise"}')
     other = page(1, 1, stream=BETA, raw=b'{"id":"broken"}')
 
@@ -101,7 +102,7 @@ def test_unparsed_records_and_unknown_names_count_once_also_for_a_sink_that_is_b
     list(events.of_page(other))
 
     assert unparsed == [ACME, ACME, BETA]
-    assert unknown == [1, 1]
+    assert unknown == [(ACME, ("surprise",))] * 2
     assert events.unknown == {"withsecure:surprise": 2}
 
 

@@ -11,26 +11,23 @@ vendor's, because requests that left evenly may arrive bunched.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Mapping
 
 from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
 from collector.model import Lane
+from collector.policy import Policy
+from collector.turns import Turn, current_call
 
 _SLACK_RATIO = 1.01
 _SLACK_SECONDS = 0.05
-
-# After so many turns given to others a waiting lane gets the next one: a fifth for sweeps, a twentieth for jobs.
-_PATIENCE = {Lane.SWEEP: 4, Lane.JOB: 19}
 
 
 class Budget:
     """One vendor's limits: `requests` in any `per_seconds`, and all of `also`, shared by all who hold this object.
 
-    `run` gives the turns and must be running for `take` to return. Tip goes before sweep before job; within a lane
-    first come, first served.
+    `run` gives the turns and must be running for `take` to return; whose is next, `policy` decides.
     """
 
     def __init__(self, requests: int, per_seconds: float, clock: Clock, also: Iterable[tuple[int, float]] = ()) -> None:
@@ -40,9 +37,9 @@ class Budget:
         self._emptied = False
         self._clock = clock
         self._paused_until = clock.monotonic()
-        self._queues: dict[Lane, deque[asyncio.Future[None]]] = {lane: deque() for lane in Lane}
-        self._passed_over = dict.fromkeys(Lane, 0)
+        self._given: dict[Turn, asyncio.Future[None]] = {}
         self._wanted = asyncio.Event()
+        self.policy = Policy()
 
     async def take(self, lane: Lane, *, again: bool = False) -> None:
         """Wait for the turn to send one request. Cancelling the wait costs nobody a turn.
@@ -50,21 +47,20 @@ class Budget:
         `again`: a turn just had went to a login; the next is had before those of the lane that came since, because a
         token may be too old by the time a long queue is through.
         """
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        queue = self._queues[lane]
-        if again:
-            queue.appendleft(turn)
-        else:
-            queue.append(turn)
+        turn = Turn(lane, current_call(), again)
+        given = self._given[turn] = asyncio.get_running_loop().create_future()
+        self.policy.add(turn)
         self._wanted.set()
         try:
-            await turn
+            await given
         except asyncio.CancelledError:
-            if turn.cancelled():
-                queue.remove(turn)
+            if given.cancelled():
+                self.policy.discard(turn)
             else:  # the turn came in the same moment: somebody else shall have it
-                self._grant()
+                self._give()
             raise
+        finally:
+            del self._given[turn]
 
     async def run(self) -> None:
         """Give turns for ever; one task at a time, started and ended by whoever owns this budget."""
@@ -79,7 +75,7 @@ class Budget:
             if left := self.paused_for:
                 await self._clock.sleep(left)
             else:
-                self._grant()
+                self._give()
 
     def pause(self, seconds: float) -> None:
         """Hold all turns for so long from now: the vendor said it is too much. A longer pause in force stays."""
@@ -93,29 +89,16 @@ class Budget:
     @property
     def waiting(self) -> Mapping[Lane, int]:
         """How many wait for their turn, by lane."""
-        return {lane: len(queue) for lane, queue in self._queues.items()}
+        return self.policy.waiting
 
-    def _grant(self) -> None:
-        # A turn cancelled in this very step of the loop still stands in its queue until its task runs.
-        turns = {lane: next((t for t in queue if not t.cancelled()), None) for lane, queue in self._queues.items()}
-        waiting = {lane: turn for lane, turn in turns.items() if turn is not None}
-        if not waiting:
+    def _give(self) -> None:
+        while (turn := self.policy.next(self._clock.monotonic())) is not None:
+            # A turn cancelled in this very step of the loop still waits until its task runs.
+            if not (given := self._given[turn]).cancelled():
+                given.set_result(None)
+                break
+        if not any(self.policy.waiting.values()):  # or capacity would be taken for nobody
             self._wanted.clear()
-            return
-        chosen = self._choose(waiting)
-        for lane in Lane:
-            passed_over = lane in waiting and lane is not chosen
-            self._passed_over[lane] = self._passed_over[lane] + 1 if passed_over else 0
-        self._queues[chosen].remove(waiting[chosen])
-        waiting[chosen].set_result(None)
-        if not any(self._queues.values()):  # or capacity would be taken for nobody
-            self._wanted.clear()
-
-    def _choose(self, waiting: Mapping[Lane, object]) -> Lane:
-        for lane, patience in _PATIENCE.items():
-            if lane in waiting and self._passed_over[lane] >= patience:
-                return lane
-        return next(iter(waiting))
 
 
 def _shape(requests: int, per_seconds: float) -> tuple[int, float]:

@@ -26,10 +26,11 @@ import aiohttp
 
 from collector import __version__
 from collector.errors import SourceUnavailable
+from collector.room import Room
 
 USER_AGENT = f"edr-collector/{__version__}"
 MAX_ANSWER_BYTES = 64 << 20
-MAX_READING_BYTES = 64 << 20
+MAX_IN_FLIGHT_BYTES = 64 << 20
 
 _TIMEOUT = aiohttp.ClientTimeout(total=300, connect=30, sock_connect=30, sock_read=60)
 _MAX_RETRY_AFTER = 3600.0
@@ -88,34 +89,6 @@ _WORDS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-class Room:
-    """The bytes of all answers that are being read; who finds none left waits until others are through.
-
-    The answer begun first may always grow, else answers could wait for each other for ever: so there may be `total`
-    bytes and one answer. The time spent waiting counts as time of the request.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._held: dict[object, int] = {}
-        self._released = asyncio.Event()
-        self.held = 0
-
-    async def grow(self, answer: object, size: int) -> None:
-        """Hold so many more bytes for an answer."""
-        self._held.setdefault(answer, 0)
-        while self.held + size > self._total and next(iter(self._held)) is not answer:
-            self._released.clear()
-            await self._released.wait()
-        self._held[answer] += size
-        self.held += size
-
-    def release(self, answer: object) -> None:
-        """The answer was read, or given up."""
-        self.held -= self._held.pop(answer, 0)
-        self._released.set()
-
-
 class HttpClients:
     """Sends requests; one object for the whole program, since a TLS context alone costs 0.8 MiB.
 
@@ -126,10 +99,10 @@ class HttpClients:
         self,
         timeout: aiohttp.ClientTimeout = _TIMEOUT,
         max_bytes: int = MAX_ANSWER_BYTES,
-        max_reading: int = MAX_READING_BYTES,
+        max_in_flight: int = MAX_IN_FLIGHT_BYTES,
     ) -> None:
         self._timeout = timeout
-        self.room = Room(max_reading)
+        self.room = Room(max_in_flight)
         self._max_bytes = max_bytes
         self._sessions: dict[Egress, aiohttp.ClientSession] = {}
         self._contexts: dict[Egress, ssl.SSLContext] = {}

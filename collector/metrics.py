@@ -72,6 +72,7 @@ class Metrics:
         )
         self.feed_last_event = gauge("feed_last_event_timestamp_seconds", "When the feed last gave a new event", *FEED)
         self.feed_lag = gauge("feed_lag_seconds", "Age of the time up to which the feed was read completely", *FEED)
+        self.feed_interval = gauge("feed_interval_seconds", "Measured time between the last two polls", *FEED)
         self.feed_denied = gauge("feed_denied", "1 while the vendor refuses the credentials or the licence", *FEED)
         self.feed_paused = gauge("feed_paused", "1 while a full backlog pauses the feed", *FEED)
         self.feed_failures = gauge("feed_consecutive_failures", "Failed polls since the last good one", *FEED)

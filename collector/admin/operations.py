@@ -22,8 +22,9 @@ class Operations(Protocol):
         - `version`, `pid`, `started_at`
         - `state`: `path`, `bytes`, `max_bytes`, `free_bytes`, `polling` ("running" or "paused: reason")
         - `feeds`, a list: `tenant`, `source`, `feed`, `state` ("starting", "ok", "backing_off", "denied", "paused"),
-          `last_success`, `last_event`, `watermark`, `lag_seconds`, `errors` (in a row), `last_error`, `gaps`,
-          `events`, `duplicates`, `unparsed`, `unknown_fields` (as below, the first of this feed)
+          `last_success`, `last_event`, `watermark`, `lag_seconds`, `interval_seconds` (measured
+          between the last two polls), `max_age_seconds` (the longest it may be), `errors` (in a row), `last_error`,
+          `gaps`, `events`, `duplicates`, `unparsed`, `unknown_fields` (as below, the first of this feed)
         - `sinks`, a list: `sink`, `destination`, `state` ("ok", "backing_off", "held"), `backlog_events`,
           `backlog_bytes`, `oldest_unsent`, `last_error`, `last_success`, `delivered`, `dead_letters`
         - `warnings`, a list of sentences

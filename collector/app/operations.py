@@ -55,7 +55,7 @@ class EngineOperations:
             },
             "feeds": [_feed(feed, recorded, engine.gate.reason(feed.stream)) for feed in feeds],
             "sinks": [_sink(delivery.status) for delivery in engine.delivering.deliveries.values()],
-            "warnings": [*engine.config.warnings, *_skews(feeds)],
+            "warnings": [*engine.config.warnings, *_skews(feeds), *_too_old(feeds)],
             "unknown_fields": dict(sorted(engine.events.unknown.items())),
         }
 
@@ -213,6 +213,8 @@ def _feed(feed: FeedStatus, recorded: dict[tuple[str, str, str], int], paused: s
         "last_event": _time(feed.last_event),
         "watermark": _time(feed.watermark),
         "lag_seconds": feed.lag_seconds,
+        "interval_seconds": feed.interval_seconds,
+        "max_age_seconds": feed.max_age_seconds,
         "errors": feed.consecutive_errors,
         "last_error": paused or feed.last_error,
         "gaps": recorded.get((stream.tenant, stream.source, stream.feed), 0),
@@ -262,6 +264,18 @@ def _skews(feeds: Sequence[FeedStatus]) -> list[str]:
         for feed in feeds
         if abs(feed.clock_skew) > SKEW_SECONDS
     ]
+
+
+def _too_old(feeds: Sequence[FeedStatus]) -> list[str]:
+    old = [feed for feed in feeds if feed.is_too_old]
+    if not old:
+        return []
+    worst = max(old, key=lambda feed: feed.interval_seconds or 0.0)
+    warning = (
+        f"the rate limit does not allow for max_age: {len(old)} feeds are asked less often, "
+        f"{worst.stream} every {worst.interval_seconds:.0f} s"
+    )
+    return [warning]
 
 
 def _time(moment: datetime | None) -> str | None:

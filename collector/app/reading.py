@@ -15,13 +15,15 @@ from collector.errors import PageRefused, SourceError, StoreFull
 from collector.http import HttpClients
 from collector.metrics import METRICS
 from collector.model import StreamId
+from collector.pipeline.asking import Asking, intervals
 from collector.pipeline.gate import Gate
-from collector.pipeline.poller import Intervals, Poller
+from collector.pipeline.poller import Poller
 from collector.pipeline.scheduler import RateLimit, Scheduler
 from collector.pipeline.status import FeedStatus
-from collector.sources.base import BudgetKey, SourceContext
+from collector.sources.base import BudgetKey, Source, SourceContext
 from collector.store import Store
 from collector.supervisor import supervise
+from collector.turns import Caller
 
 log = structlog.get_logger()
 
@@ -48,6 +50,7 @@ class Reading:
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._budgets: dict[BudgetKey, asyncio.Task[None]] = {}
         self._ended = False
+        self._configured = 0
         self.feeds: dict[StreamId, FeedStatus] = {}
 
     def out_of_budget(self, accounts: Mapping[tuple[str, str], Account]) -> set[tuple[str, str]]:
@@ -61,6 +64,7 @@ class Reading:
         for key in self._scheduler.changed(wanted):
             self._budgets.pop(key).cancel()
         self._scheduler.follow(wanted)
+        self._configured = sum(len(account.streams) for account in accounts.values())
 
     async def start(self, account: Account) -> None:
         """Poll an account until it is stopped. After `cancel` nothing is started."""
@@ -129,12 +133,28 @@ class Reading:
         if new:
             self._budgets[key] = self._spawn("budget", budget.run)
         context = SourceContext(account.tenant, account.name, self._http, budget, self._clock)
-        intervals = Intervals(account.config.poll_interval, account.config.sweep.every)
+        callers = {stream: Caller(_max_age(account)) for stream in account.streams}
         async with account.plugin.open(account.config, context) as source:
-            yield [
-                Poller(stream, source, self._store, self._gate, self._clock, intervals, self.feeds[stream])
-                for stream in account.streams
-            ]
+            try:
+                for caller in callers.values():
+                    budget.policy.join(caller)
+                yield [self._poller(account, stream, source, caller) for stream, caller in callers.items()]
+            finally:
+                for caller in callers.values():
+                    budget.policy.leave(caller)
+
+    def _poller(self, account: Account, stream: StreamId, source: Source, caller: Caller) -> Poller:
+        status = self.feeds[stream]
+        status.max_age_seconds = caller.max_age
+        config = account.config
+        pace = intervals(stream, config.poll_interval, config.sweep.every, self._configured)
+        asking = Asking(caller, self._http.room)
+        return Poller(stream, source, self._store, self._gate, self._clock, pace, asking, status)
+
+
+def _max_age(account: Account) -> float:
+    """In seconds; a feed may well be asked less often than `max_age` where `poll_interval` says so."""
+    return max(account.config.max_age, account.config.poll_interval).total_seconds()
 
 
 def rate_limits(accounts: Iterable[Account]) -> Iterable[tuple[BudgetKey, RateLimit]]:

@@ -18,7 +18,18 @@ from collector.cli.daemon import add_config_argument, connect
 from collector.cli.tables import age, clean, count, print_json, print_table, seconds, size, table, text_of
 from collector.errors import CollectorError
 
-FEED_COLUMNS = ("feed", "state", "last success", "last event", "lag", "events", "gaps", "errors", "last error")
+FEED_COLUMNS = (
+    "feed",
+    "state",
+    "last success",
+    "last event",
+    "lag",
+    "interval",
+    "events",
+    "gaps",
+    "errors",
+    "last error",
+)
 SINK_COLUMNS = ("sink", "state", "delivered", "backlog", "bytes", "oldest unsent", "dead letters", "last error")
 _WATCH_SECONDS = 2.0
 _MAX_UNKNOWN_FEEDS = 5
@@ -124,6 +135,7 @@ def feed_rows(status: Status) -> list[Sequence[str]]:
             age(feed["last_success"]),
             age(feed["last_event"]),
             seconds(feed["lag_seconds"]),
+            seconds(feed.get("interval_seconds")),
             count(feed["events"]),
             count(feed["gaps"]),
             count(feed["errors"]),

@@ -28,6 +28,12 @@ class PollReport:
         self._status.paused = yes
         METRICS.feed_paused.labels(**self._labels).set(yes)
 
+    def asked(self, interval: float | None) -> None:
+        """The tip was asked again so many seconds after it was last begun."""
+        self._status.interval_seconds = interval
+        if interval is not None:
+            METRICS.feed_interval.labels(**self._labels).set(interval)
+
     def success(self, lane: Lane, page: Page, appended: int, duplicates: int) -> None:
         """A page was fetched and committed."""
         status, labels = self._status, self._labels

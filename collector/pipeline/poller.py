@@ -7,7 +7,7 @@ committed: whatever goes wrong in between, the same page is asked for again and 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -26,6 +26,7 @@ from collector.errors import (
 )
 from collector.metrics import METRICS
 from collector.model import Checkpoint, Lane, Page, StreamId, Window
+from collector.pipeline.asking import Asking, Intervals
 from collector.pipeline.gate import Gate
 from collector.pipeline.poll_report import PollReport
 from collector.pipeline.status import FeedStatus
@@ -43,14 +44,6 @@ _ONCE_FRUITLESS = 500
 _ONCE_GATE_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """How often a feed's tip and sweep begin anew once they are caught up."""
-
-    poll: timedelta
-    sweep: timedelta
-
-
 class Poller:
     """Reads one feed: `run_tip` and `run_sweep` are its two loops, `once` both, until the feed is caught up."""
 
@@ -62,6 +55,7 @@ class Poller:
         gate: Gate,
         clock: Clock,
         intervals: Intervals,
+        asking: Asking,
         status: FeedStatus,
     ) -> None:
         self._stream = stream
@@ -70,6 +64,7 @@ class Poller:
         self._gate = gate
         self._clock = clock
         self._intervals = intervals
+        self._asking = asking
         self._status = status
         self._report = PollReport(status, clock)
         self._positions: dict[Lane, Checkpoint | None] = {}
@@ -81,17 +76,22 @@ class Poller:
 
     async def run_tip(self) -> None:
         """Read the newest, for ever."""
+        await self._keep_apart(self._intervals.tip_delay)
+        interval = self._intervals.poll * self._intervals.first
         while True:
             began = self._clock.monotonic()
             await self._until_caught_up(Lane.TIP)
-            await self._rest(began, self._intervals.poll)
+            await self._rest(began, interval)
+            interval = self._intervals.poll
 
     async def run_sweep(self) -> None:
         """Read again what may have become visible late, for ever."""
         with self._clock.resting():
             await self._started.wait()
         if await self._position(Lane.SWEEP) is None:
-            await self._clock.sleep(await self._until_first_sweep())
+            await self._clock.sleep(self._intervals.first * await self._until_first_sweep())
+        else:
+            await self._keep_apart(self._intervals.sweep_delay)
         while True:
             began = self._clock.monotonic()
             await self._until_caught_up(Lane.SWEEP)
@@ -143,6 +143,10 @@ class Poller:
             return 0.0
         return max(timedelta(0), min(every, started + every - self._clock.now())).total_seconds()
 
+    async def _keep_apart(self, seconds: float) -> None:
+        if seconds > 0:
+            await self._clock.sleep(seconds)
+
     async def _rest(self, began: float, interval: timedelta) -> None:
         left = interval.total_seconds() - (self._clock.monotonic() - began)
         await self._clock.sleep(max(0.0, left))
@@ -183,6 +187,10 @@ class Poller:
         if lane is Lane.SWEEP:
             started, beginning = await self._sweep_bounds()
             after, window = after or Checkpoint(started), Window(beginning)
+        with self._asking.page():
+            return await self._read(lane, after, window)
+
+    async def _read(self, lane: Lane, after: Checkpoint | None, window: Window | None) -> Page:
         try:
             page = await self._source.fetch(self._stream.feed, lane, after, window)
         except CheckpointExpired as exc:
@@ -195,6 +203,8 @@ class Poller:
         self._positions[lane] = page.checkpoint
         if lane is Lane.TIP:
             self._started.set()
+            self._asking.caller.gave(committed.appended, began, more=page.more, covered=_covered(after, page))
+            self._report.asked(self._asking.caller.interval)
         self._denials[lane].reset()
         if not page.more:
             self._expired_in_a_row[lane] = 0
@@ -242,3 +252,17 @@ class Poller:
         # The vendor knows best, once: whoever goes on asking for no wait at all is not hammered. A first wait of a
         # backoff is below its base, later ones are not.
         return max(float(asked), min(wait, 1.0) if wait < _BASE else wait)
+
+
+def _covered(after: Checkpoint | None, page: Page) -> float:
+    """How many seconds of the vendor's time the page has brought the tip on."""
+    to = page.checkpoint.watermark
+    if to is None:
+        return 0.0
+    since = None if after is None else after.watermark
+    if since is None:
+        try:
+            since = parse_rfc3339(page.checkpoint.state["beginning"])
+        except (KeyError, TypeError, ValueError):
+            return 0.0
+    return max(0.0, (to - since).total_seconds())

@@ -39,6 +39,17 @@ class FeedStatus:
     """The vendor's fields and values that no table knows, the first `MAX_UNKNOWN_NAMES` of them, how often each."""
     caught_up: bool = False
     swept: bool = False
+    interval_seconds: float | None = None
+    """Measured between the last two polls of the tip."""
+    max_age_seconds: float | None = None
+    """The longest it may be."""
+
+    @property
+    def is_too_old(self) -> bool:
+        """The feed is asked less often than its configuration allows for."""
+        if self.interval_seconds is None or self.max_age_seconds is None or self.failing or self.paused:
+            return False
+        return self.interval_seconds > self.max_age_seconds
 
     @property
     def state(self) -> FeedState:

@@ -264,7 +264,7 @@ def test_a_turn_that_meets_its_cancellation_goes_to_the_next() -> None:
             first = group.create_task(taker("first"))
             group.create_task(taker("second"))
             await asyncio.sleep(0)
-            budget._grant()
+            budget._give()
             first.cancel()
         return served
 

@@ -13,7 +13,8 @@ import aiohttp
 import pytest
 
 from collector.errors import SourceUnavailable
-from collector.http import Answer, AnswerTooLarge, Egress, HttpClients, Room, parse_date, parse_retry_after
+from collector.http import Answer, AnswerTooLarge, Egress, HttpClients, parse_date, parse_retry_after
+from collector.room import Room
 from tests.integration.certificates import Certificates, make_certificates
 
 NOW = datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
@@ -238,7 +239,7 @@ async def test_answers_read_at_a_time_share_one_room_and_all_arrive() -> None:
             most = max(most, room.held)
             await asyncio.sleep(0)
 
-    async with serving(RawServer(lambda _: response(b"x" * 1_000_000))) as server, HttpClients(max_reading=1) as http:
+    async with serving(RawServer(lambda _: response(b"x" * 1_000_000))) as server, HttpClients(max_in_flight=1) as http:
         watching = asyncio.create_task(watch(http.room))
         asked = [http.request("GET", server.base_url, headers={}, egress=DIRECT) for _ in range(8)]
         answers = await asyncio.gather(*asked)
@@ -249,24 +250,13 @@ async def test_answers_read_at_a_time_share_one_room_and_all_arrive() -> None:
     assert http.room.held == 0
 
 
-async def test_who_gives_up_while_it_waits_for_room_leaves_nothing_behind() -> None:
-    room = Room(100)
-    await room.grow("first", 60)
-    waiting = asyncio.create_task(room.grow("second", 60))
-    await asyncio.sleep(0)
-    assert not waiting.done()
+async def test_a_page_holds_the_bytes_of_its_answers_until_it_is_stored() -> None:
+    async with serving(RawServer(lambda _: response(b"x" * 1000))) as server, HttpClients() as http:
+        with http.room.page():
+            await http.request("GET", server.base_url, headers={}, egress=DIRECT)
+            held = http.room.held
 
-    await room.grow("first", 60)
-    waiting.cancel()
-    await asyncio.wait([waiting])
-    room.release("second")
-    third = asyncio.create_task(room.grow("third", 60))
-    await asyncio.sleep(0)
-    assert not third.done()
-
-    room.release("first")
-    await third
-    assert room.held == 60
+        assert (held, http.room.held) == (1000, 0)
 
 
 async def test_an_answer_that_breaks_off_gives_its_room_back() -> None:

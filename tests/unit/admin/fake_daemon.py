@@ -36,6 +36,7 @@ STATUS: dict[str, Any] = {
             "last_event": None,
             "watermark": STARTED,
             "lag_seconds": 95.5,
+            "interval_seconds": 61.0,
             "errors": 3,
             "last_error": "503 from the vendor\x1b[2J\nsecond line",
             "gaps": 0,

@@ -61,8 +61,8 @@ def test_status_shows_feeds_and_sinks(daemon: str, capsys: Captured) -> None:
     assert lines[3].split("\t") == list(status.FEED_COLUMNS)
     feed, sink = lines[4].split("\t"), lines[6].split("\t")
     assert feed[:2] == ["acme/withsecure/security_events", "backing_off"]
-    assert feed[3:8] == ["never", "1m", "12,345", "0", "3"]
-    assert feed[8] == "503 from the vendor [2J second line"
+    assert feed[3:9] == ["never", "1m", "1m", "12,345", "0", "3"]
+    assert feed[9] == "503 from the vendor [2J second line"
     assert sink[:5] == ["archive", "held", "12,325", "20", "2.0 KiB"]
     assert sink[6:] == ["2", "no space left"]
 

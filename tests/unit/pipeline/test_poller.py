@@ -15,14 +15,18 @@ from collector.errors import (
     SourceUnavailable,
     StoreFull,
 )
+from collector.metrics import METRICS
 from collector.model import Checkpoint, Lane, Page, Record, Window
+from collector.pipeline.asking import Asking, Intervals
 from collector.pipeline.gate import Gate
-from collector.pipeline.poller import Intervals, Poller
+from collector.pipeline.poller import Poller, _covered
 from collector.pipeline.status import FeedStatus
+from collector.room import Room
 from collector.store import Position
 from collector.testing import FakeClock, ScriptedSource, make_record
 from collector.testing.clock import START
 from collector.timestamps import format_utc
+from collector.turns import Call, Caller, current_call
 from tests.unit.pipeline.workbench import ACME, FullStore, Workbench, quiet, until
 
 MINUTE, FIVE = timedelta(minutes=1), timedelta(minutes=5)
@@ -48,6 +52,9 @@ class Feed:
         self.source = ScriptedSource()
         self.gate = Gate()
         self.status = FeedStatus(ACME)
+        self.intervals = Intervals(MINUTE, FIVE)
+        self.room = Room(1 << 20)
+        self.asking = Asking(Caller(600.0), self.room)
         self.store = FullStore(bench.store)
 
     def poller(self) -> Poller:
@@ -57,7 +64,8 @@ class Feed:
             self.store,  # type: ignore[arg-type]  # stands in for the store
             self.gate,
             self.clock,
-            Intervals(MINUTE, FIVE),
+            self.intervals,
+            self.asking,
             self.status,
         )
 
@@ -483,3 +491,98 @@ async def test_once_waits_a_while_for_a_backlog_to_shrink(feed: Feed) -> None:
     await pass_time(feed, 1, task.done)
 
     assert feed.status.caught_up
+
+
+async def test_feeds_do_not_begin_or_go_on_together(feed: Feed) -> None:
+    feed.intervals = Intervals(MINUTE, FIVE, tip_delay=7.0, first=0.75)
+    feed.bench.run(feed.poller().run_tip())
+    await pass_time(feed, 6.9)
+    assert feed.source.calls == []
+    await pass_time(feed, 0.1, lambda: feed.status.caught_up)
+    await pass_time(feed, 45, lambda: len(feed.source.calls) == 2)
+    await pass_time(feed, 60, lambda: len(feed.source.calls) == 3)
+    await until(lambda: len(feed.clock.slept) == 4)
+
+    assert feed.clock.slept == [7.0, 45.0, 60.0, 60.0]
+
+
+async def test_sweeps_do_not_begin_together(feed: Feed) -> None:
+    feed.intervals = Intervals(MINUTE, FIVE, sweep_delay=9.0, first=0.75)
+    waits = []
+    for wait in (0.75 * 300, 9.0):
+        poller = feed.poller()
+        tasks = [feed.bench.run(poller.run_tip()), feed.bench.run(poller.run_sweep())]
+        await until(lambda: len(feed.clock.slept) == 2)
+        waits.append(next(slept for slept in feed.clock.slept if slept != 45.0))
+        await pass_time(feed, wait, lambda: feed.calls(Lane.SWEEP))
+        await quiet()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        feed.clock.slept.clear()
+
+    assert waits == [pytest.approx(225.0, abs=0.1), 9.0]
+
+
+async def test_turns_are_taken_in_the_feeds_name_and_its_bytes_count_until_they_are_stored(feed: Feed) -> None:
+    seen: list[tuple[Call | None, int]] = []
+    commit: Any = feed.bench.store.commit_page
+
+    class Watched(ScriptedSource):
+        async def fetch(self, feed_: str, lane: Lane, after: Checkpoint | None, window: Window | None) -> Page:
+            await feed.room.grow("answer", 700)
+            feed.room.release("answer")
+            seen.append((current_call(), feed.room.held))
+            return await super().fetch(feed_, lane, after, window)
+
+    async def committing(*args: Any) -> Any:
+        seen.append((current_call(), feed.room.held))
+        return await commit(*args)
+
+    feed.source = Watched()
+    setattr(feed.store, "commit_page", committing)  # noqa: B010 -- stands in for the store's
+    feed.bench.run(feed.poller().run_tip())
+    await until(lambda: feed.status.caught_up)
+
+    assert [(call and call.caller, held) for call, held in seen] == [(feed.asking.caller, 700)] * 2
+    assert feed.room.held == 0
+
+
+async def test_time_between_two_polls_is_measured_and_shown(feed: Feed) -> None:
+    feed.bench.run(feed.poller().run_tip())
+    await until(lambda: feed.status.caught_up)
+    before = feed.status.interval_seconds
+    await pass_time(feed, 60, lambda: len(feed.source.calls) == 2)
+    await until(lambda: feed.status.interval_seconds)
+
+    assert before is None
+    labels = {"tenant": ACME.tenant, "source": ACME.source, "feed": ACME.feed}
+    assert feed.status.interval_seconds == 60.0
+    assert METRICS.registry.get_sample_value("edr_collector_feed_interval_seconds", labels) == 60.0
+
+
+async def test_how_much_came_up_in_how_long_is_told_to_who_gives_turns(feed: Feed) -> None:
+    backlog = checkpoint(0, {"token": "abc"})
+    feed.source.script(page(*range(90), more=True, checkpoint=backlog), page(*range(90, 180)))
+    caller, fresh = feed.asking.caller, Caller(600.0)
+    feed.bench.run(feed.poller().run_tip())
+    await until(lambda: feed.status.caught_up)
+    fresh.gave(180, 0.0, more=False, covered=86400.0)
+
+    assert caller.behind is False
+    assert caller.weight == pytest.approx(fresh.weight, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("after", "to", "seconds"),
+    [
+        (None, checkpoint(60), 86460.0),
+        (None, Checkpoint(START, None, {}), 0.0),
+        (Checkpoint(START), checkpoint(60), 60.0),
+        (checkpoint(60), checkpoint(0), 0.0),
+        (checkpoint(60), Checkpoint(None, {"token": "abc"}), 0.0),
+    ],
+    ids=["first", "no-beginning", "later", "back", "no-watermark"],
+)
+def test_vendors_time_a_page_brings_the_tip_on(after: Checkpoint | None, to: Checkpoint, seconds: float) -> None:
+    assert _covered(after, page(checkpoint=to)) == seconds

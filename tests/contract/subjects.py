@@ -118,6 +118,21 @@ class SecurityEvents(Stage):
         return self.vendor.violations
 
 
+class WithSecureIncidents(SecurityEvents):
+    feed = "incidents"
+    requests_each = 1
+
+    def fill(self, count: int, start: datetime, end: datetime) -> list[str]:
+        return self.vendor.cloud.incidents.open(count, start, end)
+
+    def shown(self) -> dict[str, Sequence[bytes]]:
+        report = self.vendor.cloud.incidents.report()
+        return {key: [state["raw"] for state in entry["states"]] for key, entry in report.items()}
+
+    def name_of(self, record: Record) -> str | None:
+        return record.id.partition("@")[0] if record.extra is None else None
+
+
 class EsetStage(Stage):
     plugin = ESET
     bad_day = ESET_BAD_DAY
@@ -250,6 +265,7 @@ def stored(checkpoint: Checkpoint | None) -> Checkpoint | None:
 
 STAGES: Mapping[str, type[Stage]] = {
     "withsecure security_events": SecurityEvents,
+    "withsecure incidents": WithSecureIncidents,
     "eset detections": EsetDetections,
     "eset detections without delta": EsetDetectionLists,
     "eset incidents": EsetIncidents,

@@ -67,10 +67,11 @@ def incident_record(raw: bytes) -> Record:
     head = read_head(raw, _INCIDENT)
     updated = moment_of(head.updatedTimestamp)
     identity = content_id(raw, _none)
-    if is_name(head.incidentId):
+    number = _name(head.incidentId)
+    if number:
         when = _word(head.updatedTimestamp) if updated is None else format_utc(updated)
         state = orjson.dumps([_word(head.status), _word(head.riskLevel), _word(head.resolution)])
-        identity = f"{head.incidentId}@{when}#{blake2b(state, digest_size=4).hexdigest()}"
+        identity = f"{number}@{when}#{blake2b(state, digest_size=4).hexdigest()}"
     return Record(
         id=identity,
         bucket=minute_of(moment_of(head.createdTimestamp)),
@@ -82,11 +83,12 @@ def incident_record(raw: bytes) -> Record:
 def belonging_of(raw: bytes) -> Belonging | None:
     """The incident whose detections are to be read; None where it has no name to ask for them by."""
     head = read_head(raw, _INCIDENT)
-    if not is_name(head.incidentId):
+    number = _name(head.incidentId)
+    if not number:
         return None
     created = moment_of(head.createdTimestamp)
     return Belonging(
-        head.incidentId,
+        number,
         _word(head.incidentPublicId),
         _word(head.name)[:_LONGEST_NAME],
         _word(head.organizationId),
@@ -104,12 +106,19 @@ def detection_record(raw: bytes, extra: bytes) -> Record:
     head = read_head(raw, _DETECTION)
     created = moment_of(head.createdTimestamp)
     return Record(
-        id=head.detectionId if is_name(head.detectionId) else content_id(raw, _none),
+        id=_name(head.detectionId) or content_id(raw, _none),
         bucket=minute_of(created),
         recorded_at=created or moment_of(head.initialReceivedTimestamp),
         raw=raw,
         extra=extra,
     )
+
+
+def _name(value: object) -> str:
+    """An id as text, a number too; "" where it can be none."""
+    if type(value) is int:
+        return str(value)
+    return value if is_name(value) else ""
 
 
 def _none(_: str) -> bool:

@@ -109,7 +109,7 @@ class Detections:
         if not more:
             self._all_refused.discard(lane)
         records = await self._records(turn, lane)
-        return self._page(store(at, tracks, around if more else None), now, records, turn, more=more)
+        return self._page(store(at, lane, tracks, around if more else None), now, records, turn, more=more)
 
     def _begun(self, lane: Lane, after: Checkpoint | None, now: VendorTime) -> Checkpoint:
         if lane is not Lane.TIP:

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from collector.model import Checkpoint
+from collector.model import Checkpoint, Lane
 from collector.sources.eset.bisecting import Trouble
 from collector.sources.eset.pending import PendingAnswer
 from collector.sources.run import Run
@@ -67,10 +67,9 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gaps: tuple[tuple[str, str], ...] = ()
     ahead: tuple[str, ...] = ()
 
-    @property
-    def is_off(self) -> bool:
-        """Whether nothing at all is offered."""
-        return self.delta_off is not None and self.list_off is not None
+    def is_off(self, lane: Lane) -> bool:
+        """Whether nothing that this lane reads is offered; deltas are for the tip alone."""
+        return self.list_off is not None and (lane is not Lane.TIP or self.delta_off is not None)
 
 
 class Following(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -133,9 +132,9 @@ def round_of(at: Checkpoint | None) -> Round:
     return Round() if at is None else _read(at.run, Round) or Round()
 
 
-def store(at: Checkpoint, tracks: Mapping[Version, Track], around: Round | None) -> Checkpoint:
+def store(at: Checkpoint, lane: Lane, tracks: Mapping[Version, Track], around: Round | None) -> Checkpoint:
     """The checkpoint with these positions; the watermark never goes back."""
-    marks = [track.watermark for track in tracks.values() if not track.is_off]
+    marks = [track.watermark for track in tracks.values() if not track.is_off(lane)]
     lowest = min((mark or _EPOCH for mark in marks), default=_EPOCH)
     watermark = at.watermark if lowest == _EPOCH else max(lowest, at.watermark or lowest)
     kept: dict[str, Any] = {version: msgspec.to_builtins(track) for version, track in tracks.items()}

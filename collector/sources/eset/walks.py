@@ -146,7 +146,7 @@ class Walks:
             raise exc
         others = [track_of(asking.at, version) for version in VERSIONS if version != asking.version]
         reads_deltas = asking.lane is Lane.TIP and before.delta_off is None
-        if not reads_deltas and all(_is_unread(asking.lane, track) for track in others):
+        if not reads_deltas and all(track.is_off(asking.lane) for track in others):
             raise exc
         if before.list_off is None:
             self._asker.log.warning("detections are not offered", version=asking.version, error=str(exc))
@@ -167,10 +167,6 @@ def _kind_of(exc: SourceUnavailable) -> tuple[Failure, float]:
         case TookTooLong():
             return "slow", exc.retry_after or 0.0
     return "unreadable", _FAULT_WAIT
-
-
-def _is_unread(lane: Lane, track: Track) -> bool:
-    return track.list_off is not None and (lane is not Lane.TIP or track.delta_off is not None)
 
 
 def _query(run: Run, control: bisecting.Control | None) -> list[tuple[str, str]]:

@@ -65,6 +65,7 @@ class Vendor:
         self.dead: set[str] = set()
         self.epoch = 0
         self.unreadable: set[str] = set()
+        self.fails_on: set[str] = set()
         self.pending = 0
         self.refuses_future = False
         self.wrong = ""
@@ -169,14 +170,14 @@ class Vendor:
                 raise CheckpointExpired(f"{path}: the token is refused")
             at = int(token.split(":")[1])
         return self._page(
-            "detections", found[at : at + size], f"{self.epoch}:{at + size}" if at + size < len(found) else ""
+            path, "detections", found[at : at + size], f"{self.epoch}:{at + size}" if at + size < len(found) else ""
         )
 
     def _delta(self, path: str, asked: Asked, mine: list[Shown]) -> bytes:
         token = asked["deltaToken"] or ""
         log = sorted((it for it in mine if it.visible <= self.now), key=lambda it: it.visible)
         if token == "latest":
-            return self._page("createdDetections", [], "", f"{self.epoch}:d{len(log)}")
+            return self._page(path, "createdDetections", [], "", f"{self.epoch}:d{len(log)}")
         epoch, _, begin = token.partition(":d")
         if epoch != str(self.epoch) or token in self.dead:
             raise CheckpointExpired(f"{path}: the token is refused")
@@ -186,10 +187,12 @@ class Vendor:
             at, end = (int(part) for part in page_token.split("-"))
         size = min(self.delta_cap, int(asked["pageSize"] or "0"))
         if at + size < end:
-            return self._page("createdDetections", log[at : at + size], f"{at + size}-{end}")
-        return self._page("createdDetections", log[at:end], "", f"{self.epoch}:d{end}")
+            return self._page(path, "createdDetections", log[at : at + size], f"{at + size}-{end}")
+        return self._page(path, "createdDetections", log[at:end], "", f"{self.epoch}:d{end}")
 
-    def _page(self, key: str, shown: list[Shown], token: str, delta_token: str | None = None) -> bytes:
+    def _page(self, path: str, key: str, shown: list[Shown], token: str, delta_token: str | None = None) -> bytes:
+        if any(it.name in self.fails_on for it in shown):
+            raise SourceUnavailable(f"{path}: status 500")
         if any(it.name in self.unreadable for it in shown):
             return b'{"' + key.encode() + b'":[{"uuid":"torn'
         tail = "" if delta_token is None else f',"nextDeltaToken":"{delta_token}"'

@@ -8,6 +8,7 @@ where it was if it holds the same incidents, else from its first.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from collector.sources.eset.pending import PendingAnswer, fingerprint
 from collector.sources.vendor_time import VendorTime
 
 _RECORDS, _BYTES = 200, 4 << 20
+# A slice of this size takes about as long as the loop may be held up.
+_SLICE_ON_LOOP_BYTES = 512 << 10
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,7 +97,11 @@ class ListReader:
             if answer.body.lstrip()[:1] in (b"", b"<"):
                 # A gateway's page, not the vendor's: no reason to suspect the incidents.
                 raise SourceUnavailable(f"{PATH}: the answer is no JSON")
-            page, now = slice_incidents(answer.body), self._client.vendor_clock.read()
+            now = self._client.vendor_clock.read()
+            if len(answer.body) > _SLICE_ON_LOOP_BYTES:
+                page = await asyncio.to_thread(slice_incidents, answer.body)
+            else:
+                page = slice_incidents(answer.body)
             known = Listing(request, page, now, answer.headers.get("request-id", ""))
         self._known = known
         return known

@@ -167,8 +167,9 @@ class Incidents:
         return self._page(lanes.Step(_keep(at, following, place), more=True, retry_after=wait), now)
 
     async def _step_over(self, lane: Lane, at: Checkpoint, run: Run, exc: SourceUnavailable) -> Page:
-        """A second that can't be read while others can: a gap."""
-        control = [("pageSize", "1"), ("orderBy", "update_time")]
+        """A second that can't be read while the same question about another can: a gap."""
+        asked_now = f'incident.update_time >= timestamp("{_whole_second(self._client.vendor_clock.read().now)}")'
+        control = [("pageSize", "1"), ("orderBy", "update_time"), ("filter", asked_now)]
         answer = await self._client.ask("incident", PATH, control, lane, None)
         if isinstance(answer, PendingAnswer):
             raise SourceUnavailable(f"nothing can be read: {exc}", answer.wait()) from exc

@@ -8,6 +8,7 @@ import pytest
 
 from collector.errors import SourceDenied, SourceUnavailable
 from collector.model import Checkpoint, Lane, Window
+from collector.sources.eset import incident_listing
 from collector.sources.eset.client import NotOffered
 from collector.timestamps import parse_rfc3339
 from tests.unit.sources.eset.incident_vendor import PATH, Asked, Bench
@@ -308,6 +309,48 @@ async def test_a_crash_after_any_page_loses_nothing() -> None:
         assert len(seen | set(rest.ids)) == 40
 
 
+async def test_a_page_that_changed_while_the_process_was_away_is_read_from_its_first() -> None:
+    it = Bench()
+    for number in range(40):
+        it.vendor.put(f"i-{number:03}", it.vendor.now - HOUR + number * SECOND)
+    page = await it.fetch()
+    it.restart()
+    it.vendor.put("i-000")
+
+    rest = await it.read(page.checkpoint)
+
+    assert len(page.records) == 12
+    assert {record.id.partition("@")[0] for record in page.records} | set(rest.names) == set(it.vendor.incidents)
+
+
+async def test_after_a_failure_the_list_is_asked_for_anew_before_the_incident() -> None:
+    it = Bench()
+    it.vendor.put("i-1", it.vendor.now - HOUR)
+    it.vendor.put("i-2", it.vendor.now - HOUR)
+    it.vendor.always.append(lambda asked: (500, b"") if asked.path == f"{PATH}/i-2" else None)
+    page = await it.fetch()
+    for _ in range(2):
+        it.vendor.asked.clear()
+        with pytest.raises(SourceUnavailable):
+            await it.fetch(page.checkpoint)
+
+    assert [asked.path for asked in it.vendor.asked] == [PATH, f"{PATH}/i-2"]
+
+
+async def test_a_running_time_that_grows_costs_no_request() -> None:
+    it = Bench()
+    it.vendor.put("i-1", it.vendor.now - MINUTE, triageDuration="60s")
+    reading = await it.read()
+    await it.clock.advance(60)
+    it.vendor.incidents["i-1"]["triageDuration"] = "120s"
+    it.vendor.asked.clear()
+
+    later = await it.read(reading.checkpoint)
+
+    assert later.ids == reading.ids
+    assert it.vendor.details == []
+
+
 async def test_pages_are_followed_where_a_window_can_not_be_narrower() -> None:
     it = Bench()
     it.vendor.page_size = 40
@@ -331,6 +374,26 @@ async def test_a_window_with_more_incidents_than_a_page_holds_is_read_in_narrowe
     assert not any("pageToken" in asked.query for asked in it.vendor.lists)
     assert len(it.vendor.details) == 700
     assert len(it.vendor.lists) < 40
+
+
+async def test_windows_grow_again_where_fewer_incidents_are() -> None:
+    it = Bench(start_from="10d")
+    it.vendor.page_size = 100
+    for number in range(600):
+        it.vendor.put(f"i-{number:03}", it.vendor.now - 9 * DAY + number * 20 * MINUTE)
+
+    reading = await it.read()
+
+    assert len(set(reading.names)) == 600
+    assert len(it.vendor.lists) < 30
+
+
+async def test_a_large_page_is_taken_apart_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incident_listing, "_SLICE_ON_LOOP_BYTES", 100)
+    it = Bench()
+    it.vendor.put("i-1")
+
+    assert (await it.read()).names == ["i-1"]
 
 
 async def test_a_refused_token_costs_the_page_and_no_incident() -> None:

@@ -58,6 +58,8 @@ class IncidentVendor(Vendor):
     def _page(self, asked: Asked) -> Say:
         if asked.path == DETECTIONS:
             return self._detections(asked)
+        if asked.path != INCIDENTS:
+            return super()._page(asked)
         start = parse_rfc3339(asked["updatedTimestampStart"] or "")
         end = parse_rfc3339(asked["updatedTimestampEnd"] or "")
         if not start <= end <= start + timedelta(days=30):

@@ -10,6 +10,7 @@ from collector.model import Checkpoint, Lane, Window
 from collector.sources.base import BudgetKey, SourceContext
 from collector.sources.config import SourceConfig, SweepConfig
 from collector.sources.withsecure import PLUGIN
+from tests.unit.sources.withsecure.incident_vendor import IncidentVendor, incidents
 from tests.unit.sources.withsecure.vendor import DATA, WHOAMI, Asked, CountingBudget, Say, bench, error
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
@@ -79,6 +80,34 @@ async def test_an_unknown_feed_is_refused() -> None:
     async with bench() as it:
         with pytest.raises(SourceProtocolError, match="no feed incidents"):
             await it.source.fetch("incidents", Lane.TIP, None, None)
+
+
+async def test_both_feeds_are_read_unless_one_is_listed() -> None:
+    config = PLUGIN.config.model_validate({"client_id": "a", "client_secret": "b"})
+
+    assert config.model_dump()["feeds"] == PLUGIN.feeds == ("security_events", "incidents")
+
+
+@pytest.mark.parametrize("said", [error(403, "no subscription"), error(404)], ids=["forbidden", "unknown"])
+async def test_check_remarks_on_incidents_without_licence(said: Say) -> None:
+    async with bench(vendor_type=IncidentVendor, feeds=["security_events", "incidents"]) as it:
+        it.vendor.put(it.vendor.now - HOUR, "a")
+        it.vendor.says.append(said)
+        (remark,) = await it.source.check()
+
+    assert remark.startswith("incidents: not licensed, or the credentials lack the right")
+
+
+async def test_check_fails_where_incidents_alone_are_read_and_denied() -> None:
+    async with incidents() as it:
+        it.vendor.says.append(error(403))
+        with pytest.raises(SourceDenied, match="not licensed"):
+            await it.source.check()
+
+
+async def test_check_is_content_with_incidents_where_there_are_none() -> None:
+    async with incidents() as it:
+        assert await it.source.check() == []
 
 
 def test_requests_count_together_by_host_and_way_out_whatever_the_account() -> None:

@@ -170,15 +170,20 @@ class Policy:
 
 
 def _kind(turn: Turn) -> _Kind:
+    call = turn.call
     if turn.again:
         return _Kind.AGAIN
-    if turn.call is None or turn.call.begun:
+    if call is None:
         return _Kind.BEGUN
+    if call.turns:
+        # The first turn of all goes to a login, whatever the source calls it.
+        is_first_data = turn.lane is Lane.TIP and call.turns == 1 and call.caller.interval is None
+        return _Kind.AGAIN if is_first_data else _Kind.BEGUN
     if turn.lane is not Lane.TIP:
         return _Kind.RESTED
-    if turn.call.caller.asked is None:
+    if call.caller.asked is None:
         return _Kind.NEW
-    return _Kind.BEHIND if turn.call.caller.behind else _Kind.RESTED
+    return _Kind.BEHIND if call.caller.behind else _Kind.RESTED
 
 
 def _caller(turn: Turn) -> Caller:

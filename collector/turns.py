@@ -80,10 +80,10 @@ class Caller:
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """One fetch on behalf of a caller; it may need several turns, `begun` once it had the first."""
+    """One fetch on behalf of a caller; it may need several turns, and has had `turns`."""
 
     caller: Caller
-    begun: bool = False
+    turns: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -96,10 +96,10 @@ class Turn:
 
     def begin(self, now: float) -> None:
         """It is given."""
-        if self.call is None or self.call.begun:
+        if self.call is None:
             return
-        self.call.begun = True
-        if self.lane is Lane.TIP:
+        self.call.turns += 1
+        if self.call.turns == 1 and self.lane is Lane.TIP:
             self.call.caller.ask(now)
 
 

@@ -31,7 +31,7 @@ class Bench:
         return caller
 
     def wait(self, caller: Caller | None, lane: Lane = Lane.TIP, *, begun: bool = False, again: bool = False) -> Turn:
-        turn = Turn(lane, None if caller is None else Call(caller, begun), again)
+        turn = Turn(lane, None if caller is None else Call(caller, 2 if begun else 0), again)
         self.policy.add(turn)
         return turn
 
@@ -70,6 +70,21 @@ def test_who_spent_a_turn_on_a_login_is_first_then_feeds_never_asked_then_the_re
     bench.wait(bench.feed("logged in"), again=True)
 
     assert bench.all()[:4] == ["logged in", "new", "newer", "begun"]
+
+
+def test_a_feed_is_read_at_once_after_its_first_login(bench: Bench) -> None:
+    """Else a thousand feeds would log in before the first of them is read."""
+    first = bench.feed("first")
+    call = Call(first)
+    bench.policy.add(Turn(Lane.TIP, call))
+    for number in range(3):
+        bench.wait(bench.feed(f"new {number}"))
+    given = [bench.give()]
+    for _ in range(2):
+        bench.policy.add(Turn(Lane.TIP, call))
+        given.append(bench.give())
+
+    assert given == ["first", "first", "new 0"]
 
 
 def test_a_feed_never_asked_goes_before_the_sweeps_and_jobs_of_others(bench: Bench) -> None:

@@ -103,12 +103,12 @@ def test_the_kept_trace_is_what_its_script_makes() -> None:
 def test_events_wait_much_shorter_than_in_turn_and_no_feed_longer_than_stated(
     trace: Trace, poll_interval: float, share: float
 ) -> None:
-    in_turn = play(trace, RoundRobin(), poll_interval, 7200)
-    chosen = play(trace, Policy(), poll_interval, 7200)
+    in_turn = play(trace, RoundRobin(), poll_interval, 3600)
+    chosen = play(trace, Policy(), poll_interval, 3600)
 
     assert chosen.mean <= share * in_turn.mean
     assert chosen.oldest <= MAX_AGE
-    assert len(chosen.waits) >= 0.98 * sum(map(len, trace.feeds))
+    assert len(chosen.waits) >= 0.45 * sum(map(len, trace.feeds))
 
 
 def test_sweeps_that_always_wait_get_their_fifth_and_make_no_feed_too_old(trace: Trace) -> None:

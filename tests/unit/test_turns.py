@@ -81,7 +81,7 @@ def test_only_the_first_turn_of_a_tips_fetch_asks_the_feed() -> None:
         asked.append(caller.asked)
 
     assert asked == [None, 1.0, 1.0, 1.0]
-    assert call.begun
+    assert call.turns == 2
 
 
 async def test_a_call_is_known_inside_its_block_and_to_the_tasks_it_starts() -> None:

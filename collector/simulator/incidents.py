@@ -113,6 +113,17 @@ class Incidents:
                 self._change(incident, at_ms, {}, None, move=True)
             return ids
 
+    def show(self, key: str, raw: bytes, at: datetime, organization_id: str) -> None:
+        """One more incident, its only state written by hand; `key` is its id, or our own name where it has none."""
+        at_ms = to_ms(at)
+        with self._changing:
+            incident = self._incidents[key] = Incident({}, organization_id, at_ms)
+            state = replace(self._event({"key": key}, "key", organization_id, at_ms, at_ms), raw=raw)
+            incident.states.append(state)
+            for shelves in self._viewers[organization_id]:
+                shelves.updated.put(state)
+                shelves.created.put(state)
+
     def merge(self, incident_id: str, into: str, at: datetime | None = None) -> None:
         """Close an incident as merged; the other lists its detections too.
 
@@ -185,6 +196,8 @@ class Incidents:
             self._open(at_ms, self._rng.randint(1, 3), None)
             return
         incident = self._rng.choice(open_ones)
+        # Of two things that are due at once the later one is the later state.
+        at_ms = max(at_ms, incident.states[-1].visible_ms + 1)
         if lot < 0.6:
             self._detect(incident, at_ms, 0)
         self._change(incident, at_ms, {"status": self._rng.choice(shapes.STATUSES)}, None, move=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -32,12 +32,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a lane is in the page that comes next.
 
     `digest`: the page's, `done`: so many of its incidents are records. `torn`: how often the page was unreadable.
+    `by_creation`: it is a page of the window's second reading, for incidents without an `updateTime`.
     `pending`: the answer the vendor is making, as `PendingAnswer.to_json`.
     """
 
     digest: str = ""
     done: int = 0
     torn: int = 0
+    by_creation: bool = False
     pending: dict[str, Any] | None = None
 
     @property
@@ -67,6 +69,11 @@ class Listing:
     page: ItemPage
     now: VendorTime
     request_id: str
+
+    def undated(self) -> Listing:
+        """The same without the incidents that have an `updateTime`."""
+        items = [item for item in self.page.items if not item.is_dated]
+        return replace(self, page=replace(self.page, items=items))
 
     def is_at(self, request: str, place: Place) -> bool:
         """Whether it is what the checkpoint is about."""
@@ -144,9 +151,9 @@ async def read_portion(listing: Listing, place: Place, details: IncidentDetails,
         try:
             found = await details.read(item, lane, kept, need.max_age)
         except SourceError as exc:
-            return Portion(records, Place(digest=listing.page.digest, done=done), failure=exc)
+            return Portion(records, _at(listing, place, done), failure=exc)
         if isinstance(found, PendingAnswer):
-            pending = Place(digest=listing.page.digest, done=done, pending=found.to_json())
+            pending = msgspec.structs.replace(_at(listing, place, done), pending=found.to_json())
             return Portion(records, pending, wait=found.wait())
         done += 1
         requests += found.requests
@@ -155,4 +162,8 @@ async def read_portion(listing: Listing, place: Place, details: IncidentDetails,
         record = record_of(item, found.incident, found.comments)
         records.append(record)
         size += len(record.raw) + len(record.extra or b"")
-    return Portion(records, Place(digest=listing.page.digest, done=done))
+    return Portion(records, _at(listing, place, done))
+
+
+def _at(listing: Listing, place: Place, done: int) -> Place:
+    return Place(digest=listing.page.digest, done=done, by_creation=place.by_creation)

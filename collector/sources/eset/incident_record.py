@@ -46,13 +46,17 @@ _ERROR_KEYS = (b'"code"', b'"error"', b'"message"')
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An incident in a list. `uuid` None: it can't be asked for. `version` changes with anything the list shows."""
+    """An incident in a list. `uuid` None: it can't be asked for. `version` changes with anything the list shows.
+
+    `is_dated`: it has an `updateTime`; `updated` is that or, without one, `created`.
+    """
 
     raw: bytes
     uuid: str | None
     version: str
     updated: datetime | None
     created: datetime | None
+    is_dated: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +196,7 @@ def _item(raw: bytes) -> Item:
         version=blake2b(_canonical(shown) if fields else raw, digest_size=8).hexdigest(),
         updated=_updated(fields),
         created=moment_of(fields.get("createTime")),
+        is_dated=moment_of(fields.get("updateTime")) is not None,
     )
 
 

@@ -6,6 +6,9 @@ most 200 characters long, both bounds inclusive and sent in whole seconds, round
 upper bound: a stamp ahead of the vendor's own `Date` keeps nothing back. Pages as large as the vendor makes them, and
 windows so narrow that one page holds them, for a page's token may die while details of its incidents are read.
 
+Incidents without an `updateTime`, which old ones may be, pass no filter on it: sweeps, jobs and the very first run read
+each window a second time, by `create_time`, for these alone.
+
 Every state that a call sees becomes a record, and the state is the one of the incident's own request: what changes
 between the list and that request is seen at once, what changes after it moves `update_time` and is listed again. What
 does not move it is found when the incidents that are still open are read again (`open_incidents`).
@@ -22,7 +25,7 @@ import msgspec
 from structlog.typing import FilteringBoundLogger as Log
 
 from collector.clock import Clock
-from collector.errors import CheckpointExpired, SourceUnavailable
+from collector.errors import CheckpointExpired, SourceDenied, SourceError, SourceProtocolError, SourceUnavailable
 from collector.http import AnswerTooLarge
 from collector.model import Checkpoint, Gap, Lane, Page, Record, Window
 from collector.sources import lanes
@@ -90,13 +93,9 @@ class Incidents:
             return self._page(lanes.Step(at, more=False, watermark=at.watermark), planned)
         place = Place.from_json(at.run)
         try:
-            listing = await self._lists[lane].read(_query(run), lane, place)
-        except CheckpointExpired as exc:
-            raise _expired(at, str(exc)) from exc
-        except SourceUnavailable as exc:
-            if not self._is_pages_own(lane, exc):
-                raise
-            return await self._unreadable(lane, at, run, place, exc)
+            listing = await self._lists[lane].read(_query(run, place), lane, place)
+        except SourceError as exc:
+            return await self._failed(lane, at, run, place, exc)
         del self._faults[lane]
         if isinstance(listing, PendingAnswer):
             place = msgspec.structs.replace(place, pending=listing.to_json())
@@ -107,12 +106,26 @@ class Incidents:
             return self._page(lanes.Step(at, more=True), listing.now)
         return await self._readable(lane, at, run, place, listing)
 
+    async def _failed(self, lane: Lane, at: Checkpoint, run: Run, place: Place, exc: SourceError) -> Page:
+        """What follows from a page that could not be had; raises where that is no more than to ask again."""
+        if isinstance(exc, CheckpointExpired):
+            raise _expired(at, str(exc)) from exc
+        if isinstance(exc, SourceUnavailable) and self._is_pages_own(lane, exc):
+            return await self._unreadable(lane, at, run, place, exc)
+        if isinstance(exc, (SourceDenied, SourceProtocolError)) and place.by_creation:
+            self._log.warning("incidents without an update time can't be asked for", lane=lane, error=str(exc))
+            now = self._client.vendor_clock.read()
+            return self._page(self._finish(lane, at, run, now), now)
+        raise exc
+
     async def _read_open(self, at: Checkpoint, planned: VendorTime) -> Page:
         reading = await self._open.read(at.state, planned.now)
         step = lanes.Step(replace(at, state=reading.state), reading.more, at.watermark, reading.wait)
         return self._page(step, self._client.vendor_clock.read(), reading.records, reading.request_id)
 
     async def _readable(self, lane: Lane, at: Checkpoint, run: Run, place: Place, listing: Listing) -> Page:
+        if place.by_creation:
+            listing = listing.undated()
         page = listing.page
         if page.token is not None and run.token is None and len(page.items) >= _FULL and _is_wide(run):
             return self._page(lanes.Step(_keep(at, _halved(run), Place()), more=True), listing.now)
@@ -127,17 +140,30 @@ class Incidents:
         self._lists[lane].forget()
         shown = [_as_shown(item) for item in page.items]
         run = lanes.note(run, shown, listing.now)
-        step = lanes.advance(lane, at, run, shown, page.token) or self._finish(lane, at, run, listing.now)
-        if lane is Lane.TIP and not step.more:
-            state, goes_on = self._open.after_tip(step.checkpoint.state, listing.now.now)
-            step = replace(step, checkpoint=replace(step.checkpoint, state=state), more=goes_on)
+        onward = lanes.advance(lane, at, run, shown, page.token)
+        if onward is not None:
+            kept = {**(onward.checkpoint.run or {}), "place": Place(by_creation=place.by_creation).to_json()}
+            step = replace(onward, checkpoint=replace(onward.checkpoint, run=kept))
+        elif not place.by_creation and self._has_undated(lane, at):
+            run = msgspec.structs.replace(run, token=None, mark="", marked=0, empty=0)
+            step = lanes.Step(_keep(at, run, Place(by_creation=True)), more=True)
+        else:
+            step = self._finish(lane, at, run, listing.now)
         return self._page(step, listing.now, portion.records, listing.request_id)
+
+    def _has_undated(self, lane: Lane, at: Checkpoint) -> bool:
+        """Whether to look for incidents without an `updateTime`: old ones, so the tip does in its first run alone."""
+        return lane is not Lane.TIP or not self._open.has_begun(at.state)
 
     def _finish(self, lane: Lane, at: Checkpoint, run: Run, now: VendorTime) -> lanes.Step:
         """The window is done with; the next one may be wider than this one had to be."""
         wider = None if run.width_ms is None else run.width_ms * 2
         run = msgspec.structs.replace(run, width_ms=wider, limit=MAX_LIMIT)
-        return lanes.finish_window(lane, at, run, now, self._rules)
+        step = lanes.finish_window(lane, at, run, now, self._rules)
+        if lane is not Lane.TIP or step.more:
+            return step
+        state, goes_on = self._open.after_tip(step.checkpoint.state, now.now)
+        return replace(step, checkpoint=replace(step.checkpoint, state=state), more=goes_on)
 
     def _is_pages_own(self, lane: Lane, exc: SourceUnavailable) -> bool:
         """Whether a failure is one to ask for less after: of its kind, or the fifth in a row of the same page."""
@@ -155,7 +181,7 @@ class Incidents:
         tell = self._log.warning if torn == 1 else self._log.debug
         tell("page unreadable", lane=lane, limit=run.limit, start=run.start, end=run.end, error=str(exc))
         if torn < _TORN_TWICE and isinstance(exc, UnreadablePage):
-            following, place = run, Place(torn=torn)
+            following, place = run, Place(torn=torn, by_creation=place.by_creation)
         elif _is_wide(run):
             following, place = _halved(run), Place()
         elif run.limit > 1:
@@ -210,13 +236,12 @@ def _expired(at: Checkpoint, why: str) -> CheckpointExpired:
     return CheckpointExpired(why, _keep(at, _halved(resumed), Place()), got_on=True)
 
 
-def _query(run: Run) -> list[tuple[str, str]]:
-    bounds = [f'incident.update_time >= timestamp("{_whole_second(run.start)}")']
+def _query(run: Run, place: Place) -> list[tuple[str, str]]:
+    name = "create_time" if place.by_creation else "update_time"
+    bounds = [f'incident.{name} >= timestamp("{_whole_second(run.start)}")']
     if run.reach is None or run.end < run.reach:
-        bounds.append(
-            f'incident.update_time <= timestamp("{_whole_second(run.end + _SECOND - timedelta(microseconds=1))}")'
-        )
-    query = [("pageSize", str(run.limit)), ("orderBy", "update_time"), ("filter", " && ".join(bounds))]
+        bounds.append(f'incident.{name} <= timestamp("{_whole_second(run.end + _SECOND - timedelta(microseconds=1))}")')
+    query = [("pageSize", str(run.limit)), ("orderBy", name), ("filter", " && ".join(bounds))]
     return query if run.token is None else [*query, ("pageToken", run.token)]
 
 

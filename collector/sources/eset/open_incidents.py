@@ -87,6 +87,11 @@ class OpenIncidents:
         own = _read(state)
         return own is not None and own.going is not None and timedelta(0) <= now - own.going.tip < self._poll
 
+    @staticmethod
+    def has_begun(state: Mapping[str, Any]) -> bool:
+        """Whether the tip was ever caught up."""
+        return _read(state) is not None
+
     def after_tip(self, state: Mapping[str, Any], now: datetime) -> tuple[Mapping[str, Any], bool]:
         """The tip is caught up: its state, and whether a pass begins or goes on with the next call.
 

@@ -172,7 +172,10 @@ def _fits(value: dict[str, Any], word: str) -> bool:
         return value["status"] in status[1].split(",")
     bound = _BOUND.fullmatch(word)
     assert bound is not None, word
-    moment = parse_rfc3339(value["updateTime" if bound[1] == "update_time" else "createTime"])
+    stamp = value["updateTime" if bound[1] == "update_time" else "createTime"]
+    if not stamp:  # compares as nothing does
+        return False
+    moment = parse_rfc3339(stamp)
     limit = datetime.fromisoformat(bound[3]).astimezone(UTC)
     return moment >= limit if bound[2] == ">=" else moment <= limit
 

@@ -24,7 +24,7 @@ async def test_the_list_is_asked_for_by_update_time_from_the_beginning_on() -> N
     it = Bench(start_from="2h")
     await it.fetch()
 
-    (asked,) = it.vendor.asked
+    asked = it.vendor.asked[0]
     begun = (it.vendor.now - 2 * HOUR).replace(microsecond=0, tzinfo=None).isoformat()
     assert asked.path == PATH
     assert asked.query == {
@@ -173,6 +173,47 @@ async def test_a_stamp_from_the_future_comes_at_once_and_moves_nothing() -> None
     assert (reading.checkpoint.watermark or it.vendor.now) <= it.vendor.now
 
 
+async def test_incidents_without_an_update_time_come_with_the_first_run() -> None:
+    it = Bench()
+    it.vendor.put("dated", it.vendor.now - HOUR)
+    it.vendor.put("undated", it.vendor.now - 2 * HOUR, updateTime="")
+
+    reading = await it.read()
+    await it.clock.advance(60)
+    it.vendor.asked.clear()
+    later = await it.read(reading.checkpoint)
+
+    assert sorted(reading.names) == ["dated", "undated"]
+    assert reading.records[-1].id.startswith(f"undated@{it.vendor.incidents['undated']['createTime']}#")
+    assert later.records == []
+    assert len(it.vendor.lists) == 1
+
+
+async def test_incidents_without_an_update_time_are_found_by_the_sweep_page_by_page() -> None:
+    it = Bench()
+    it.vendor.page_size = 7
+    for number in range(30):
+        it.vendor.put(f"i-{number:02}", it.vendor.now - HOUR + number * SECOND, updateTime="")
+    it.vendor.slow = 1
+
+    sweep = await it.read(Checkpoint(it.vendor.now), Lane.SWEEP, Window(it.vendor.now - DAY))
+
+    assert sweep.names == sorted(it.vendor.incidents)
+
+
+@pytest.mark.parametrize("status", [400, 403, 501])
+async def test_a_vendor_that_can_not_list_by_creation_is_read_all_the_same(status: int) -> None:
+    it = Bench()
+    it.vendor.put("i-1", it.vendor.now - HOUR)
+    it.vendor.always.append(lambda asked: (status, b"") if "create_time" in asked.filter else None)
+
+    reading = await it.read()
+
+    assert reading.names == ["i-1"]
+    assert reading.checkpoint is not None
+    assert reading.checkpoint.run is None
+
+
 # -- open incidents --------------------------------------------------------------------------------
 
 
@@ -274,7 +315,7 @@ async def test_many_incidents_are_read_a_few_at_a_time_and_none_is_lost_or_asked
     reading = await it.read()
 
     assert reading.names == [f"i-{number:03}" for number in range(70)]
-    assert len(it.vendor.lists) == 1
+    assert len(it.vendor.lists) == 2  # by update and by creation
     assert len(it.vendor.details) == 140
     assert max(len(page.records) for page in reading.pages) == 12
 
@@ -419,7 +460,7 @@ async def test_answers_that_take_their_time_are_waited_for(slow: int) -> None:
 
     assert reading.names == [f"i-{number}" for number in range(5)]
     assert all(page.retry_after for page in reading.pages if not page.records and page.more)
-    assert sum(asked.response_id is None for asked in it.vendor.asked) == 11
+    assert sum(asked.response_id is None for asked in it.vendor.asked) == 12
 
 
 async def test_answers_that_take_their_time_are_waited_for_after_a_restart() -> None:
@@ -633,7 +674,7 @@ async def test_a_page_torn_once_is_asked_for_again() -> None:
     reading = await it.read()
 
     assert reading.names == ["i-1"]
-    assert len(it.vendor.lists) == 2
+    assert len(it.vendor.lists) == 3
 
 
 @pytest.mark.parametrize("reverse", [False, True])

@@ -86,6 +86,14 @@ class Detections:
             return self._anew(lane, at, todo, SourceUnavailable(f"{PATH}: its anchors lead nowhere"), records)
         return self._page(lane, _replaced(at, todo, following), records, answer)
 
+    async def look(self, todo: Todo) -> None:
+        """Read one detection of an incident, for a check.
+
+        Raises:
+            SourceError: why it can't be read.
+        """
+        await self._read(msgspec.structs.replace(todo, limit=1), Lane.TIP)
+
     def go_on(self, page: Page, lane: Lane, now: datetime, *, more: bool = False) -> Page:
         """The page of a lane that is caught up only if there is nothing else to do."""
         if page.more:

@@ -41,6 +41,7 @@ from collector.timestamps import format_utc
 PATH = "/incidents/v1/incidents"
 MAX_LIMIT = 50
 _REMEMBERED, _MOST = 200, 500
+_RECHECK_SWEEPS = 12
 _KNOWN = "known"
 
 
@@ -51,6 +52,7 @@ class Incidents:
         self._client = client
         self._clock = clock
         self._organization_id = config.organization_id
+        self._recheck_every = _RECHECK_SWEEPS * config.sweep.every
         self._feed = OrderedFeed(PATH, self._read, rules_of(config, MAX_LIMIT), client, clock, log)
         self._detections = Detections(config.organization_id, client, clock, log)
 
@@ -64,15 +66,20 @@ class Incidents:
         page = await self._feed.fetch(lane, after, window)
         return self._with_detections(lane, page, window, planned.now)
 
-    async def look(self) -> int:
-        """Read the newest incident of the last 30 days, for a check; returns how many there were (0 or 1).
+    async def look(self) -> Sequence[str]:
+        """Read the newest incident of the last 30 days and a detection of it, for a check; what to remark.
 
         Raises:
-            SourceDenied: there is none to be read: no licence, or no right.
+            SourceDenied: incidents can't be read: no licence, or no right.
         """
         now = (await self._client.vendor_time(Lane.TIP)).now
         _, slices = await self._read(Ask(now - timedelta(days=30), now, limit=1, descending=True), Lane.TIP)
-        return len(slices.records)
+        for todo in todo_of(_noted(Checkpoint(), slices.records[:1])[0]):
+            try:
+                await self._detections.look(todo)
+            except SourceDenied as exc:
+                return [f"their detections are denied: {exc}"]
+        return []
 
     async def _read(self, ask: Ask, lane: Lane) -> tuple[Answer, Slices]:
         query = [
@@ -103,7 +110,7 @@ class Incidents:
             at, records = _without_known(at, records)
         at, gaps = _noted(at, records)
         if lane is Lane.SWEEP and not page.more:
-            at = scheduled(at, window, now)
+            at = scheduled(at, window, now, self._recheck_every)
         page = replace(page, checkpoint=at, gaps=(*page.gaps, *gaps))
         return self._detections.go_on(page, lane, now, more=recheck_of(at) is not None)
 

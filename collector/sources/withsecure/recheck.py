@@ -1,7 +1,8 @@
 """What was known long ago is read again at a low rate, for the detections of the incidents that are open.
 
-It is unknown whether a new detection always moves its incident's `updatedTimestamp`. So every few hours the incidents
-of the last two weeks are walked, a page after each sweep. No promise hangs on it: trouble ends the walk, not the lane.
+It is unknown whether a new detection always moves its incident's `updatedTimestamp`. So after every dozen sweeps the
+incidents of the last two weeks are walked, a page after each sweep. No promise hangs on it: trouble ends the walk, not the
+lane.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from collector.sources.withsecure.narrowing import Ask
 from collector.sources.withsecure.todo import from_ms, to_ms
 
 _KEY = "recheck"
-_EVERY = timedelta(hours=6)
 _SPAN = timedelta(days=14)
 _MOST_PAGES = 400
 
@@ -70,12 +70,12 @@ def recheck_of(at: Checkpoint | None) -> Recheck | None:
     return walk if walk is not None and walk.go else None
 
 
-def scheduled(at: Checkpoint, window: Window | None, now: datetime) -> Checkpoint:
+def scheduled(at: Checkpoint, window: Window | None, now: datetime, every: timedelta) -> Checkpoint:
     """A sweep is over: the walk's turn comes, or the walk itself, if it is time."""
-    walk = _stored(at) or Recheck(to_ms(now + _EVERY))
+    walk = _stored(at) or Recheck(to_ms(now + every))
     if walk.end_ms == 0 and to_ms(now) >= walk.next_ms:
         start = now - _SPAN if window is None else max(window.start, now - _SPAN)
-        walk = Recheck(to_ms(now + _EVERY), start_ms=to_ms(start), end_ms=to_ms(now))
+        walk = Recheck(to_ms(now + every), start_ms=to_ms(start), end_ms=to_ms(now))
     return replace(walk, go=0 < walk.start_ms < walk.end_ms).kept(at)
 
 

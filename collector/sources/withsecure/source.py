@@ -61,7 +61,7 @@ class WithSecureSource:
             remarks.append("security_events: logged in, but the rights give an empty list for the last 24 hours")
         if "incidents" in self.feeds:
             try:
-                await self._incidents.look()
+                remarks += [f"incidents: {remark}" for remark in await self._incidents.look()]
             except SourceDenied as exc:
                 if "security_events" not in self.feeds:
                     raise

@@ -266,6 +266,17 @@ async def test_an_unreadable_page_of_detections_is_read_in_smaller_ones() -> Non
     assert gaps == []
 
 
+async def test_answers_too_large_are_asked_again_with_smaller_limits() -> None:
+    async with incidents(max_bytes=8000) as it:
+        it.vendor.open("i", it.vendor.now - HOUR, detections=250)
+        reading = await it.read()
+
+    limits = [int(asked["limit"] or 0) for asked in it.vendor.asked_detections]
+    assert set(detection_ids(reading.names)) == set(it.vendor.members["i"])
+    assert min(limits) == 50
+    assert reading.gaps == []
+
+
 async def test_an_unreadable_incident_is_a_gap_and_costs_no_other() -> None:
     async with incidents() as it:
         for number in range(120):
@@ -307,14 +318,15 @@ async def test_open_incidents_are_asked_at_times_for_detections_that_moved_nothi
         it.vendor.members["open"].append("open-new")
         names: list[str] = []
         asked = len(it.vendor.asked)
-        for _ in range(13 * 12):
+        for _ in range(26):
             await it.clock.advance(300)
             sweep = await it.read(sweep.checkpoint, Lane.SWEEP, window)
             names += sweep.names
 
     assert "open-new" in names
     assert "closed-d000" not in names
-    assert len(it.vendor.asked) - asked < 13 * 12 + 10 + 30
+    # Two walks of a page and the open incident's detections each, beside the sweeps and a login.
+    assert len(it.vendor.asked) - asked <= 26 + 2 * 2 + 5
 
 
 async def test_old_detections_of_an_incident_known_for_long_are_passed_over() -> None:

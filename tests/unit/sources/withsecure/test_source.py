@@ -105,6 +105,15 @@ async def test_check_fails_where_incidents_alone_are_read_and_denied() -> None:
             await it.source.check()
 
 
+async def test_check_remarks_on_detections_that_are_denied() -> None:
+    async with incidents() as it:
+        it.vendor.open("i", it.vendor.now - HOUR)
+        it.vendor.refuses_all = error(403, "no right")
+        (remark,) = await it.source.check()
+
+    assert remark.startswith("incidents: their detections are denied")
+
+
 async def test_check_is_content_with_incidents_where_there_are_none() -> None:
     async with incidents() as it:
         assert await it.source.check() == []

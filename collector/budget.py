@@ -5,7 +5,7 @@ requests pass in a window w, so of a limit n the bucket holds b = n // 20 and re
 n in any window. Of several limits that hold at once the bucket takes the smallest burst and the smallest rate, which
 keeps each of them. The bucket starts empty (its whole burst is taken before the first turn): a process that was
 restarted may have spent the window's requests a second ago. The window is taken to be a little longer than the
-vendor's, because requests that left evenly may arrive bunched.
+vendor's, because requests that left evenly may arrive bunched: after a handshake, or when this host was busy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collector.policy import Policy
 from collector.turns import Turn, current_call
 
 _SLACK_RATIO = 1.01
-_SLACK_SECONDS = 0.05
+_SLACK_SECONDS = 0.15
 
 
 class Budget:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from collector.budget import _shape
 from collector.model import Lane
 from collector.policy import Policy
 from collector.turns import Call, Caller, Turn
 from tests.data.activity.make_trace import FILE, make_trace
 
 MAX_AGE = 600.0
-# What a budget of 300 requests a minute gives; see `collector.budget`.
-SECONDS_A_TURN = (60 * 1.01 + 0.05) / 285
+SECONDS_A_TURN = 1 / _shape(300, 60.0)[1]
 
 
 class Trace:
@@ -99,7 +99,7 @@ def test_the_kept_trace_is_what_its_script_makes() -> None:
     assert FILE.read_text(encoding="utf-8") == make_trace()
 
 
-@pytest.mark.parametrize(("poll_interval", "share"), [(60.0, 0.5), (10.0, 0.4)], ids=["minute", "ten-seconds"])
+@pytest.mark.parametrize(("poll_interval", "share"), [(60.0, 0.53), (10.0, 0.45)], ids=["minute", "ten-seconds"])
 def test_events_wait_much_shorter_than_in_turn_and_no_feed_longer_than_stated(
     trace: Trace, poll_interval: float, share: float
 ) -> None:

@@ -22,6 +22,7 @@ class _Envelope(msgspec.Struct):
     flags: list[str] = []
     feed: str = ""
     kind: str = ""
+    vendor: str = ""
 
 
 _decoder = msgspec.json.Decoder(_Envelope)
@@ -29,13 +30,14 @@ _decoder = msgspec.json.Decoder(_Envelope)
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """One delivered line: the vendor's id, the record's bytes, whether they had to be repaired, feed and kind."""
+    """One delivered line: the vendor's id, the record's bytes, whether they had to be repaired, and what it is."""
 
     id: str
     raw: bytes
     repaired: bool
     feed: str
     kind: str
+    vendor: str
 
 
 @dataclass(slots=True)
@@ -91,11 +93,13 @@ def judge(report: Mapping[str, Mapping[str, Any]], lines: Iterable[tuple[Path, b
     return verdict
 
 
-def of_feed(lines: Iterable[tuple[Path, bytes]], *feeds: str) -> Iterator[tuple[Path, bytes]]:
-    """The lines of these feeds, and those that are no event: each feed has a judge of its own."""
+def of_feed(
+    lines: Iterable[tuple[Path, bytes]], *feeds: str, vendor: str = "", kind: str = ""
+) -> Iterator[tuple[Path, bytes]]:
+    """The lines of these feeds, of one vendor and kind where that is said, and those that are no event."""
     for path, line in lines:
         event = parse_line(line)
-        if event is None or event.feed in feeds:
+        if event is None or (event.feed in feeds and vendor in {"", event.vendor} and kind in {"", event.kind}):
             yield path, line
 
 
@@ -108,4 +112,4 @@ def parse_line(line: bytes) -> Delivered | None:
     except msgspec.MsgspecError:
         return None
     repaired = "repaired" in envelope.flags
-    return Delivered(envelope.id, bytes(envelope.raw), repaired, envelope.feed, envelope.kind)
+    return Delivered(envelope.id, bytes(envelope.raw), repaired, envelope.feed, envelope.kind, envelope.vendor)

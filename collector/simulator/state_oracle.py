@@ -14,7 +14,7 @@ from typing import Any
 from collector.simulator.oracle import Verdict, parse_line
 
 States = Mapping[str, Sequence[Mapping[str, Any]]]
-"""By incident id its states, oldest first: `raw`, the bytes, and `comments`, the ids of its comments."""
+"""By incident id its states, oldest first: `raw`, the bytes, and `comments`, their ids, if it has such."""
 
 
 def judge_states(report: States, lines: Iterable[tuple[Path, bytes]]) -> Verdict:
@@ -34,12 +34,14 @@ def judge_states(report: States, lines: Iterable[tuple[Path, bytes]]) -> Verdict
         if states is None:
             verdict.strange.append(event.id)
         elif event.raw in {state["raw"] for state in states} or event.repaired:
-            known = {comment for state in states for comment in state["comments"]}
+            known = {comment for state in states for comment in state.get("comments", ())}
             seen[event.id, event.raw, frozenset(comment for comment in known if comment.encode() in line)] += 1
         else:
             verdict.altered.append(event.id)
     verdict.doubled = [key for (key, _, _), count in seen.items() if count > 1]
     verdict.missing = [
-        key for key, states in report.items() if (key, states[-1]["raw"], frozenset(states[-1]["comments"])) not in seen
+        key
+        for key, states in report.items()
+        if (key, states[-1]["raw"], frozenset(states[-1].get("comments", ()))) not in seen
     ]
     return verdict

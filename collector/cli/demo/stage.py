@@ -7,11 +7,12 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from collector.admin.client import ControlClient
+from collector.cli.demo.vendors import BaseUrls, api_user, client_id
 from collector.errors import CollectorError
 
 _MARK = "# Made by `collector demo`."
@@ -32,27 +33,38 @@ def prepare(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def write_config(folder: Path, base_url: str, tenants: Mapping[str, str]) -> Path:
-    """A configuration as a user would write it; `tenants` are names with their client ids."""
+def write_config(folder: Path, urls: BaseUrls, tenants: Iterable[str]) -> Path:
+    """A configuration as a user would write it."""
     lines = [
         _MARK,
         "state: {path: state/collector.db}",
         "admin: {listen: '127.0.0.1:0', control: state/control.sock}",
         "logging: {format: json}",
+        "defaults:",
+        "  withsecure:",
+        f"    base_url: {urls.withsecure}",
+        "    poll_interval: 3s",
+        "    sweep: {every: 15s, window: 10m}",
+        "  eset:",
+        f"    auth_url: {urls.eset}",
+        f"    incident_url: {urls.eset}",
+        f"    device_url: {urls.eset}",
+        "    poll_interval: 1s",
+        "    sweep: {every: 5s, window: 1h}",
+        "    reread_open: 3s",
         "tenants:",
     ]
-    for name, client_id in tenants.items():
+    for name in tenants:
         lines += [
             f"  {name}:",
             f"    labels: {{customer: {name.title()} Oy}}",
             "    sources:",
             "      - type: withsecure",
-            f"        client_id: {client_id}",
-            f"        client_secret: ${{env:{secret_variable(name)}}}",
-            "        feeds: [security_events]",
-            f"        base_url: {base_url}",
-            "        poll_interval: 2s",
-            "        sweep: {every: 5s, window: 10m}",
+            f"        client_id: {client_id(name)}",
+            f"        client_secret: ${{env:{name.upper()}_WITHSECURE}}",
+            "      - type: eset",
+            f"        username: {api_user(name).username}",
+            f"        password: ${{env:{name.upper()}_ESET}}",
         ]
     lines += [
         "sinks:",
@@ -62,11 +74,6 @@ def write_config(folder: Path, base_url: str, tenants: Mapping[str, str]) -> Pat
     path = folder / "collector.yaml"
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def secret_variable(tenant: str) -> str:
-    """The environment variable of a tenant's secret."""
-    return f"{tenant.upper()}_CLIENT_SECRET"
 
 
 class Daemon:

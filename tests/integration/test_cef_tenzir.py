@@ -14,6 +14,7 @@ from tests.unit.formats.cef_reader import read_strict
 from tests.unit.formats.hostile import HOSTILE
 from tests.unit.sources.eset import cef_events as eset
 from tests.unit.sources.withsecure import cef_events as withsecure
+from tests.unit.sources.withsecure import incident_events as incidents
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -32,6 +33,11 @@ def _of_withsecure(text: str, instead: bool) -> list[bytes]:
     return [encode(withsecure.event_of(document)) for document in spoiled]
 
 
+def _of_incidents(text: str, instead: bool) -> list[bytes]:
+    encode = withsecure.encoder()
+    return [encode(incidents.hostile_event_of(one, text, instead=instead)) for one in incidents.DOCUMENTS]
+
+
 def _of_eset(text: str, instead: bool) -> list[bytes]:
     encode = eset.encoder()
     return [encode(eset.event_of(eset.spoiled(shape, text, instead=instead))) for shape in eset.SHAPES]
@@ -41,6 +47,10 @@ VENDORS = {
     "withsecure": Vendor(
         lambda: [withsecure.encoder()(withsecure.event_of(document)) for document in withsecure.DOCUMENTS],
         _of_withsecure,
+    ),
+    "withsecure incidents": Vendor(
+        lambda: [withsecure.encoder()(incidents.event_of(document)) for document in incidents.DOCUMENTS],
+        _of_incidents,
     ),
     "eset": Vendor(lambda: [eset.encoder()(eset.event_of(shape)) for shape in eset.SHAPES], _of_eset),
 }

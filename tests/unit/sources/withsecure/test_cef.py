@@ -217,7 +217,8 @@ def assert_told(event: Event) -> None:
 
 def written(value: Any) -> str:
     """A field's value as a key of another type than text has it."""
-    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = ",".join(value)
     if value in ("inbound", "outbound"):
         return str(("inbound", "outbound").index(value))
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", value):

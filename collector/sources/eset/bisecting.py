@@ -26,11 +26,12 @@ from collector.sources.run import MILLISECOND, Run
 Failure = Literal["unreadable", "large", "slow"]
 Phase = Literal["search", "control", "again"]
 
+SMALLEST_SLOW_PAGE = 50
+
 _TRIES = 3
 _WAITS_BETWEEN_PROOFS = (5.0, 20.0, 60.0)
 _FIRST_WAIT, _LONGEST_WAIT, _SLOW_WAIT = 0.25, 2.0, 5.0
 _FIRST_REST, _LONGEST_REST = 5.0, 300.0
-_SMALLEST_SLOW_PAGE = 50
 _NARROWEST_SLOW = timedelta(seconds=1)
 _NARROWEST = timedelta(minutes=1)
 _CONTROL_SPANS = (timedelta(hours=1), timedelta(days=1), timedelta(days=30))
@@ -91,7 +92,7 @@ def failed(run: Run, trouble: Trouble | None, reason: str, kind: Failure = "unre
     if trouble is not None and trouble.phase == "again":
         return _again_failed(run, replace(trouble, reason=reason))
     if kind != "unreadable":
-        smallest = 1 if kind == "large" else _SMALLEST_SLOW_PAGE
+        smallest = 1 if kind == "large" else SMALLEST_SLOW_PAGE
         wait = 0.0 if kind == "large" else _SLOW_WAIT
         if run.limit > smallest:
             return Next(_anew(replace(run, limit=max(smallest, run.limit // 2))), trouble, wait)

@@ -111,6 +111,13 @@ def expired(place: Place, track: Track, progress: Progress, run: Run, why: str) 
     return Walked(track, replace(progress, walk=narrower or replace(anew, window_from=anew.pages)), retry_after=wait)
 
 
+def without_future(place: Place, track: Track, progress: Progress, run: Run) -> Walked | None:
+    """What lies beyond vendor time takes the vendor too long: this walk does without. None: the run is elsewhere."""
+    if run.reach is None or run.start < run.goal:
+        return None
+    return _behind(place, track, replace(progress, trouble=None), replace(run, reach=None, end=run.start))
+
+
 def refused(place: Place, track: Track, progress: Progress, run: Run) -> Walked | None:
     """A window is refused as such: one that ends in the future ends at vendor time then, and all to come do.
 

@@ -124,6 +124,10 @@ class Walks:
     def _unreadable(self, asking: Asking, run: Run, exc: SourceUnavailable) -> Turn:
         """The answer can't be read: the run remembers, so a page without records carries it to the store."""
         trouble, (kind, at_least) = asking.progress.trouble, _kind_of(exc)
+        if kind == "slow" and run.limit <= bisecting.SMALLEST_SLOW_PAGE:
+            without = walking.without_future(self._place(asking), asking.track, asking.progress, run)
+            if without is not None:
+                return self._turn(without)
         following = bisecting.failed(run, trouble, str(exc), kind)
         progress = replace(asking.progress, walk=following.run, trouble=following.trouble)
         if following.lasting:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from collector.model import Checkpoint, Lane, Window
@@ -357,3 +358,54 @@ def test_no_watermark_ever_goes_back() -> None:
     step = page(Lane.TIP, at, [NOW - 20 * SECOND], now=vendor(NOW - 40 * DAY, 40 * 86400.0))
 
     assert step.watermark == NOW - SECOND
+
+
+# -- vendors that serve in no order ---------------------------------------------------------------
+
+
+def test_nothing_follows_from_an_order_that_is_not_promised() -> None:
+    rules = replace(RULES, unordered=True)
+    at = lanes.begin(Lane.TIP, tip(NOW - HOUR), None, vendor(), rules)
+
+    at = page(Lane.TIP, at, [NOW - 30 * MINUTE, NOW - 20 * MINUTE], "t1").checkpoint
+
+    assert at.watermark == NOW - HOUR
+    assert lanes.resume_from(run_in(at)) == run_in(at).start
+
+
+def test_the_last_window_may_reach_beyond_vendor_time_and_no_watermark_follows() -> None:
+    rules = replace(RULES, reach=365 * DAY)
+    for lane, watermark in ((Lane.TIP, NOW), (Lane.SWEEP, NOW)):
+        at = lanes.begin(lane, tip(NOW - HOUR), Window(NOW - DAY), vendor(), rules)
+        assert run_in(at).end == NOW + 365 * DAY
+
+        step = lanes.finish_window(lane, at, run_in(at), vendor(), rules)
+
+        assert (step.more, step.watermark) == (False, watermark)
+
+
+def test_a_job_never_reaches_beyond_its_window() -> None:
+    rules = replace(RULES, reach=365 * DAY)
+
+    at = lanes.begin(Lane.JOB, None, Window(NOW - DAY, NOW - HOUR), vendor(), rules)
+
+    assert run_in(at).end == NOW - HOUR
+
+
+def test_what_lies_beyond_vendor_time_is_a_window_of_its_own_after_narrow_ones() -> None:
+    rules = replace(RULES, reach=365 * DAY)
+    at = lanes.begin(Lane.SWEEP, tip(NOW - HOUR), Window(NOW - DAY), vendor(), rules)
+    run = msgspec.structs.replace(run_in(at), end=NOW)
+
+    step = lanes.finish_window(Lane.SWEEP, at, run, vendor(), rules)
+
+    assert step.more
+    assert (run_in(step.checkpoint).start, run_in(step.checkpoint).end) == (NOW, NOW + 365 * DAY)
+
+
+def test_a_tip_may_be_told_to_begin_earlier_but_not_before_the_feed() -> None:
+    at = lanes.begin(Lane.TIP, Checkpoint(NOW, state=TIP_STATE), None, vendor(), RULES, NOW - 2 * HOUR)
+    bounded = lanes.begin(Lane.TIP, Checkpoint(NOW, state=TIP_STATE), None, vendor(), RULES, NOW - 9 * DAY)
+
+    assert run_in(at).start == NOW - 2 * HOUR
+    assert run_in(bounded).start == NOW - DAY

@@ -48,7 +48,7 @@ class Shown:
 
 
 class Vendor:
-    """`says` are answered first, one each: a body, an error, or None for: as usual."""
+    """`says` are answered first, one each: a body, an error, or None for: as usual; then what `always` says."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
@@ -57,6 +57,7 @@ class Vendor:
         self.tells_time = True
         self.asked: list[Asked] = []
         self.says: list[bytes | Exception | Callable[[Asked], bytes | Exception | None] | None] = []
+        self.always: Callable[[Asked], bytes | Exception | None] | None = None
         self.delta_offered = {"v1": True, "v2": False}
         self.list_offered = {"v1": True, "v2": False}
         self.refusal: Callable[[str], Exception] = NotOffered
@@ -131,6 +132,7 @@ class Vendor:
         if self.tells_time:
             self.vendor_clock.note(self.now.replace(microsecond=0))
         said = self.says.pop(0) if self.says else None
+        said = self.always if said is None else said
         said = said(asked) if callable(said) else said
         if isinstance(said, Exception):
             raise said

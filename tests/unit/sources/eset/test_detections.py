@@ -232,6 +232,21 @@ async def test_a_list_that_is_offered_later_is_read_from_a_window_before() -> No
     assert (await bench.read(tip)).names == ["old"]
 
 
+async def test_a_list_that_was_not_offered_for_days_is_read_from_a_window_before_that() -> None:
+    bench = Bench(start_from="30d")
+    bench.vendor.list_offered["v2"] = True
+    tip = (await bench.read()).checkpoint
+    bench.vendor.list_offered["v2"] = False
+    await bench.clock.advance(60.0)
+    for _ in range(3):
+        tip = (await bench.read(tip)).checkpoint
+        await bench.clock.advance(86400.0)
+    bench.vendor.put("late", bench.vendor.now - 9 * DAY, version=2)
+    bench.vendor.list_offered["v2"] = True
+
+    assert "late" in (await bench.read(tip)).names
+
+
 async def test_a_list_that_is_refused_or_fails_keeps_no_other_from_being_read() -> None:
     for trouble in (None, SourceUnavailable("/v1/detections: status 503")):
         bench = Bench()

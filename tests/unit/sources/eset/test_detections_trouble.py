@@ -73,8 +73,7 @@ async def test_a_vendor_that_talks_nonsense_for_an_hour_has_no_unreadable_record
     bench = listing()
     names = bench.vendor.fill(20, bench.vendor.now - 20 * HOUR, MINUTE)
     until = bench.vendor.now + HOUR
-    nonsense = [lambda asked: TORN if bench.vendor.now < until and asked.path == "/v1/detections" else None] * 500
-    bench.vendor.says = list(nonsense)
+    bench.vendor.always = lambda asked: TORN if bench.vendor.now < until and asked.path == "/v1/detections" else None
 
     reading = await bench.read()
 
@@ -118,7 +117,7 @@ async def test_an_answer_that_is_too_large_is_asked_for_in_smaller_pages_at_once
         over = int(asked["pageSize"] or 0) > 10 and asked.path == "/v1/detections"
         return AnswerTooLarge("GET vendor/v1/detections: the answer is over 64 bytes") if over else None
 
-    bench.vendor.says = [large] * 200
+    bench.vendor.always = large
 
     reading = await bench.read()
 
@@ -135,7 +134,7 @@ async def test_a_delta_that_is_too_large_is_asked_for_in_smaller_pages() -> None
         over = int(asked["pageSize"] or 0) > 10
         return AnswerTooLarge("GET vendor/v1/detections:listDelta: the answer is over 64 bytes") if over else None
 
-    bench.vendor.says = [large] * 200
+    bench.vendor.always = large
 
     assert (await bench.read(tip)).names == names
 
@@ -150,7 +149,7 @@ async def test_what_takes_the_vendor_too_long_is_asked_for_in_smaller_pages_and_
         width = parse_rfc3339(asked["endTime"] or "") - parse_rfc3339(asked["startTime"] or "")
         return TookTooLong("/v1/detections: status 504") if width > 3 * HOUR else None
 
-    bench.vendor.says = [slow] * 300
+    bench.vendor.always = slow
 
     reading = await bench.read()
 
@@ -174,9 +173,9 @@ async def test_an_outage_of_the_lists_makes_no_gap() -> None:
     bench = listing()
     names = bench.vendor.fill(30, bench.vendor.now - 20 * HOUR, MINUTE)
     until = bench.vendor.now + 2 * HOUR
-    bench.vendor.says = [
-        lambda asked: SourceUnavailable(f"{asked.path}: status 500") if bench.vendor.now < until else None
-    ] * 800
+    bench.vendor.always = lambda asked: (
+        SourceUnavailable(f"{asked.path}: status 500") if bench.vendor.now < until else None
+    )
 
     reading = await bench.read()
 

@@ -12,6 +12,7 @@ import pytest
 from collector.budget import Budget
 from collector.clock import Clock
 from collector.model import Lane
+from collector.turns import Caller, calling
 
 
 class _Skipping(selectors.DefaultSelector):
@@ -217,6 +218,32 @@ def test_who_spent_a_turn_on_a_login_goes_before_the_rest_of_its_lane() -> None:
         return served
 
     assert virtually(scenario) == ["logged in", "first", "second"]
+
+
+def test_turns_are_taken_on_behalf_of_the_feed_that_is_read() -> None:
+    async def scenario() -> list[str]:
+        budget = Budget(300, 60.0, _LoopClock())
+        served: list[str] = []
+        old = Caller(600.0)
+        old.ask(0.0)
+        old.gave(0, 0.0, more=False)
+
+        async def reader(name: str, caller: Caller) -> None:
+            with calling(caller):
+                await budget.take(Lane.TIP)
+                served.append(name)
+                await budget.take(Lane.TIP)
+                served.append(f"{name} again")
+
+        async with asyncio.TaskGroup() as group:
+            for name, caller in (("old", old), ("new", Caller(600.0)), ("newer", Caller(600.0))):
+                group.create_task(reader(name, caller))
+            runner = group.create_task(budget.run())
+            await asyncio.sleep(60)
+            runner.cancel()
+        return served
+
+    assert virtually(scenario) == ["new", "new again", "newer", "newer again", "old", "old again"]
 
 
 def test_cancelled_waiters_cost_nobody_a_turn_and_hold_up_nobody() -> None:

@@ -177,6 +177,34 @@ def test_the_rest_of_a_fetch_does_not_hold_up_the_others_for_ever(bench: Bench) 
     assert given["other"] >= 12
 
 
+def test_the_oldest_feeds_get_no_more_turns_than_their_age_needs(bench: Bench) -> None:
+    bench.now = 100.0
+    for number in range(108):
+        bench.wait(bench.feed(f"quiet {number}", asked=0.0))
+    behind = bench.feed("behind", asked=0.0, behind=True)
+    given = Counter[str]()
+    for _ in range(100):
+        bench.wait(behind)
+        name = bench.give()[:6]
+        given[name] += 1
+        behind.gave(200, bench.now, more=True)
+
+    assert 15 <= given["quiet "] <= 25  # 109 feeds within 540 seconds
+
+
+def test_the_oldest_feed_waits_for_few_turns_of_fetches_that_have_begun(bench: Bench) -> None:
+    bench.now = 1000.0
+    long = bench.feed("long", asked=990.0)
+    for number in range(300):
+        bench.wait(bench.feed(f"other {number}", asked=900.0))
+    given = []
+    for _ in range(100):
+        bench.wait(long, begun=True)
+        given.append(bench.give()[:5])
+
+    assert given.count("other") >= 24
+
+
 def test_where_the_budget_is_too_small_for_every_age_backlogs_still_get_on(bench: Bench) -> None:
     quiet = [bench.feed(f"quiet {n}", asked=0.0) for n in range(2000)]
     behind = bench.feed("behind", asked=0.0, behind=True)

@@ -65,7 +65,8 @@ class Detections:
         self._devices = devices
         self._clock = clock
         self._rests = Rests(clock, config.poll_interval.total_seconds())
-        self._anew: set[Lane] = set()
+        # What a round did before a restart may be long ago, and whoever runs once wants the newest.
+        self._anew: set[Lane] = {Lane.TIP}
         self._all_refused: set[Lane] = set()
         self._rules = lanes.Rules(
             width=_WIDEST,

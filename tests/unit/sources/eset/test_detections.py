@@ -109,6 +109,19 @@ async def test_a_token_that_dies_while_the_lists_are_read_has_them_read_once_mor
     assert not {"sweep_from", "sweep_again"} & reading.checkpoint.state["v1"].keys()
 
 
+async def test_a_restart_asks_for_deltas_again_first() -> None:
+    bench = Bench()
+    bench.vendor.fill(9, bench.vendor.now - 20 * HOUR, MINUTE)
+    bench.vendor.cap = 1
+    page = await bench.fetch()
+    for _ in range(4):
+        page = await bench.fetch(page.checkpoint)
+    bench.vendor.put("meanwhile", bench.vendor.now - 3 * DAY)
+    bench.restart()
+
+    assert [record.id for record in (await bench.fetch(page.checkpoint)).records] == ["meanwhile"]
+
+
 async def test_deltas_are_asked_again_while_a_long_walk_goes_on() -> None:
     bench = Bench()
     bench.vendor.fill(40, bench.vendor.now - 20 * HOUR, MINUTE)

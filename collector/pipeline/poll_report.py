@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 import structlog
 
 from collector.clock import Clock
@@ -12,14 +15,33 @@ from collector.pipeline.status import SKEW_SECONDS, FeedStatus
 
 log = structlog.get_logger()
 
+_SUMMARY_SECONDS = 3600.0
+# Names that vendors give to requests, and what else looks like one: every answer has its own.
+_IDS = re.compile(r" ?\((?:request|transaction) [^()]*\)|(?=[\w.:+-]*\d)[\w.:+-]{8,}")
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What a lane fails with, without ids: since when (monotonic), how often, when it was last told."""
+
+    text: str
+    since: float
+    told_at: float
+    times: int = 0
+
 
 class PollReport:
-    """Tells of one feed's polls; a repeated failure is logged at its first occurrence and at each change."""
+    """Tells of one feed's polls.
+
+    A repeated failure is logged at its first occurrence and at each change, where another id is none; then once an hour
+    in a summary.
+    """
 
     def __init__(self, status: FeedStatus, clock: Clock) -> None:
         stream = status.stream
         self._status = status
         self._clock = clock
+        self._troubles: dict[Lane, _Trouble] = {}
         self._labels = {"tenant": stream.tenant, "source": stream.source, "feed": stream.feed}
         self._log = log.bind(**self._labels)
 
@@ -37,6 +59,7 @@ class PollReport:
     def success(self, lane: Lane, page: Page, appended: int, duplicates: int) -> None:
         """A page was fetched and committed."""
         status, labels = self._status, self._labels
+        self._troubles.pop(lane, None)
         if status.failing.pop(lane, None) is not None:
             self._log.info("feed recovered", lane=lane, after_errors=status.consecutive_errors)
         if not status.failing:
@@ -83,9 +106,7 @@ class PollReport:
         """A fetch or a commit failed."""
         status, text = self._status, str(exc)
         denied = isinstance(exc, SourceDenied)
-        if status.failing.get(lane, ("", ""))[1] != text:
-            level = self._log.error if denied or isinstance(exc, PageRefused) else self._log.warning
-            level("feed denied" if denied else "poll failed", lane=lane, error=text, kind=type(exc).__name__)
+        self._tell(lane, exc, text)
         status.failing[lane] = ("denied" if denied else "backing_off", text)
         status.errors += 1
         status.consecutive_errors += 1
@@ -94,6 +115,20 @@ class PollReport:
         METRICS.feed_failures.labels(**self._labels).set(status.consecutive_errors)
         if isinstance(exc, PageRefused):
             METRICS.pages_refused.labels(**self._labels).inc()
+
+    def _tell(self, lane: Lane, exc: Exception, text: str) -> None:
+        denied, now = isinstance(exc, SourceDenied), self._clock.monotonic()
+        same = f"{type(exc).__name__} {_IDS.sub('', text)}"
+        level = self._log.error if denied or isinstance(exc, PageRefused) else self._log.warning
+        trouble = self._troubles.get(lane)
+        if trouble is None or trouble.text != same:
+            self._troubles[lane] = trouble = _Trouble(same, now, now)
+            level("feed denied" if denied else "poll failed", lane=lane, error=text, kind=type(exc).__name__)
+        trouble.times += 1
+        if now - trouble.told_at >= _SUMMARY_SECONDS:
+            trouble.told_at = now
+            lasted, still = round(now - trouble.since), "feed still denied" if denied else "polls still fail"
+            level(still, lane=lane, error=text, times=trouble.times, for_seconds=lasted)
 
 
 def _outcome(exc: Exception) -> str:

@@ -6,7 +6,8 @@ count like all others, so names are kept for hours, and asked for with the turns
 missing, page by page of all devices where many are.
 
 A name is a courtesy, no event waits for it for long: a call takes a few requests and seconds at most, what it does not
-get is asked for when it is wanted again. A service that fails is left alone for a while.
+get is asked for when it is wanted again. A service that fails is left alone for a while. Refused questions for single
+devices mean unknown devices where the service has answered anything at all, else that there is no such service.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Devices:
         self._rests_until = self._next_walk = clock.monotonic()
         self._walk_token: str | None = None
         self._failures = self._strangers = 0
+        self._has_answered = False
 
     async def names(self, uuids: Collection[str], lane: Lane) -> Mapping[str, DeviceName]:
         """What is known of these devices, after asking for some of those that are not; raises nothing.
@@ -139,6 +141,7 @@ class Devices:
             self._walk_token = token
             return
         page = _object(answer)
+        self._has_answered = True
         devices, following = page.get("devices"), page.get("nextPageToken")
         for device in devices if isinstance(devices, list) else ():
             self._take(device)
@@ -152,17 +155,17 @@ class Devices:
         try:
             answer = await self._client.ask("device", f"{_PATH}/{quote(uuid, safe='')}", (), lane, kept)
         except NotOffered as exc:
-            self._strangers += 1
             self._keep(uuid, None, _UNKNOWN_SECONDS)
-            if self._strangers >= _STRANGERS:  # so many unknown devices: it is the service that is not there
+            self._strangers += 1
+            if self._strangers >= _STRANGERS and not self._has_answered:
                 self._strangers = 0
                 raise SourceDenied(str(exc)) from exc
             return
         if isinstance(answer, PendingAnswer):
             self._wait_for(uuid, answer)
             return
-        self._strangers = 0
         page = _object(answer)
+        self._has_answered = True
         if not self._take(page.get("device", page if "uuid" in page else None), uuid):
             self._keep(uuid, None, _UNKNOWN_SECONDS)
 

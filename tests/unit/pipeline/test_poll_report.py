@@ -148,6 +148,41 @@ def test_repeated_failure_is_logged_at_its_first_occurrence_and_each_change(
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/v1/x: status 500: broken (request 0b9d2f0e-{0})",
+        "/v1/x: status 500 (transaction {0})",
+        "/v1/x: status 500: transactionId 0000-1a2b3c4d5e60{0} failed (transaction 0000-1a2b3c4d5e60{0})",
+        "/v1/x: status 500: see support, 2026-03-02T09:14:{0}Z",
+    ],
+    ids=["request", "transaction", "in the words", "a time"],
+)
+def test_repeated_failure_with_another_id_each_time_is_logged_once(
+    report: PollReport, status: FeedStatus, logs: list[EventDict], text: str
+) -> None:
+    for number in range(10, 15):
+        report.failure(Lane.TIP, SourceUnavailable(text.format(number)))
+    report.failure(Lane.TIP, SourceUnavailable(text.format(15).replace("500", "502")))
+
+    assert [line["error"] for line in logs] == [text.format(10), text.format(15).replace("500", "502")]
+    assert status.last_error == logs[-1]["error"]
+
+
+async def test_failure_that_lasts_is_summed_up_every_hour(
+    report: PollReport, logs: list[EventDict], clock: FakeClock
+) -> None:
+    for _ in range(150):
+        report.failure(Lane.TIP, SourceDenied("no licence"))
+        await clock.advance(60)
+
+    assert [(line["event"], line.get("times"), line.get("for_seconds")) for line in logs] == [
+        ("feed denied", None, None),
+        ("feed still denied", 61, 3600),
+        ("feed still denied", 121, 7200),
+    ]
+
+
 def test_gaps_are_counted_and_said_aloud(report: PollReport, status: FeedStatus, logs: list[EventDict]) -> None:
     gap = Gap(START, START + timedelta(seconds=1), "a record that can't be read")
     report.success(Lane.TIP, replace(PAGE, gaps=[gap]), 2, 0)

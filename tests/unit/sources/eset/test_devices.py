@@ -137,6 +137,17 @@ async def test_a_service_that_knows_nobody_is_left_alone() -> None:
     assert len(it.vendor.asked) == 5
 
 
+@pytest.mark.parametrize("known", [["u-1"], [f"u-{number}" for number in range(7)]], ids=["a device", "the list"])
+async def test_however_many_devices_are_unknown_a_service_that_has_answered_is_asked_on(known: list[str]) -> None:
+    it = DeviceBench()
+    await it.names(*known)
+
+    for number in range(20):
+        assert await it.names(f"gone-{number}") == {}
+
+    assert await it.names("u-30") == {"u-30": "ws-30"}
+
+
 @pytest.mark.parametrize(
     "body",
     [b"{}", b"[]", b'{"device":null}', b'{"device":[]}', b'{"device":{"uuid":"u-9","displayName":"x"}}', b"1"],

@@ -78,7 +78,7 @@ class Detections:
             return self._without_answer(lane, at, todo, exc)
         del self._faults[lane]
         self._is_well, self._was_denied, self._denied_until = True, False, None
-        records = _without_old(slices.records, at, todo) if lane is not Lane.JOB else slices.records
+        records = _without_old(slices.records, at, todo)
         if slices.anchor is None:
             return self._page(lane, _replaced(at, todo), records, answer)
         following = todo.turned(slices.anchor, [record.id for record in slices.records])

@@ -1,8 +1,8 @@
 """What was known long ago is read again at a low rate, for the detections of the incidents that are open.
 
 It is unknown whether a new detection always moves its incident's `updatedTimestamp`. So after every dozen sweeps the
-incidents of the last two weeks are walked, a page after each sweep. No promise hangs on it: trouble ends the walk, not the
-lane.
+incidents of the last two weeks are walked, a page after each sweep. No promise hangs on it: trouble ends the walk, not
+the lane.
 """
 
 from __future__ import annotations

@@ -295,6 +295,19 @@ async def test_an_unreadable_incident_is_a_gap_and_costs_no_other() -> None:
     assert max(int(asked["limit"] or 0) for asked in it.vendor.asked_incidents) == 50
 
 
+async def test_the_limit_grows_back_to_the_most_the_vendor_allows() -> None:
+    async with incidents() as it:
+        for number in range(500):
+            it.vendor.open(f"i{number:03}", it.vendor.now - HOUR + number * SECOND)
+        it.vendor.says.extend([Say(body=b'{"items":[{')] * 4)
+        reading = await it.read()
+
+    limits = [int(asked["limit"] or 0) for asked in it.vendor.asked_incidents]
+    assert len(incident_ids(reading.names)) == 500
+    assert min(limits) < 50
+    assert max(limits) == limits[-1] == 50
+
+
 # -- sweeps ----------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from collector.simulator import COMPANY, Mix, generate
 
 PAGE = 200
+_EMPTY = b'{"items":[]}'
 
 
 def make_pages(count: int, end: datetime) -> list[bytes]:
@@ -29,7 +30,7 @@ def make_pages(count: int, end: datetime) -> list[bytes]:
 
 
 def application(pages: Sequence[bytes]) -> web.Application:
-    """The two endpoints; the first request of a run has no anchor, an empty page follows once all was served."""
+    """The two endpoints; the first request of a run has no anchor. Without pages every answer is an empty one."""
 
     async def token(_request: web.Request) -> web.Response:
         return web.json_response({"access_token": "bench", "token_type": "Bearer", "expires_in": 1797})
@@ -37,7 +38,8 @@ def application(pages: Sequence[bytes]) -> web.Application:
     async def events(request: web.Request) -> web.Response:
         form = await request.post()
         number = int(str(form.get("anchor", "0")))
-        return web.Response(body=pages[number], content_type="application/json")
+        body = pages[number] if pages else _EMPTY
+        return web.Response(body=body, content_type="application/json")
 
     app = web.Application()
     app.router.add_post("/as/token.oauth2", token)

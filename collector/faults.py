@@ -14,6 +14,8 @@ POINTS = frozenset(
         "fetch.after",
         "commit.before",
         "commit.after",
+        "position.before",
+        "position.after",
         "format.after",
         "write.after",
         "fsync.before",

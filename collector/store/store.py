@@ -146,7 +146,9 @@ class Store:
     async def set_checkpoint(self, stream: StreamId, lane: Lane, checkpoint: Checkpoint, job: int = 0) -> None:
         """Store a position without a page: a dropped run, an operator's wish."""
         number = self._numbers[stream]
-        await self._writer.write(lambda connection: writing.write_checkpoint(connection, number, lane, job, checkpoint))
+        await self._writer.write(
+            lambda connection: writing.write_checkpoint(connection, number, lane, job, checkpoint), "position"
+        )
 
     # -- sinks ----------------------------------------------------------------------------
 

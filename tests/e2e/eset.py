@@ -48,3 +48,11 @@ def _kind(feed: str) -> SourceKind:
 # As `Setup`, with sources of one feed each.
 detections_setup: Callable[..., Setup] = partial(Setup, kind=_kind("detections"))
 incidents_setup: Callable[..., Setup] = partial(Setup, kind=_kind("incidents"))
+
+
+def broken_rules(vendor: EsetSimulator) -> list[str]:
+    """What of the vendor's rules was broken, less what follows from a SIGKILL.
+
+    Between the answer and its commit the checkpoint still holds the id of an answer that was pending.
+    """
+    return [rule for rule in vendor.violations if not rule.startswith("response id sent after its answer")]

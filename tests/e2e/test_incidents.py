@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -12,59 +11,18 @@ from typing import Any
 
 import pytest
 
-from collector.simulator import BAD_DAY, WithSecureSimulator
+from collector.simulator import BAD_DAY
 from collector.simulator.eset import BAD_DAY as ESET_BAD_DAY
 from collector.simulator.eset import EsetSimulator
-from collector.simulator.incident_oracle import judge_incidents
-from collector.simulator.oracle import Delivered, Verdict, parse_line, read_lines
-from collector.simulator.state_oracle import judge_states
-from tests.e2e.eset import eset_simulator, incidents_setup
-from tests.e2e.harness import Daemon, Setup, account, daemon, simulator
-
-Vendor = WithSecureSimulator | EsetSimulator
+from tests.e2e.eset import broken_rules, eset_simulator
+from tests.e2e.harness import Setup, account, simulator
+from tests.e2e.incidents import complete, delivered, started
 
 _STATUSES = ("acknowledged", "inProgress", "monitoring", "closed")
 
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-@asynccontextmanager
-async def started(tmp_path: Path, vendor: Vendor, tenants: int = 1, **source: Any) -> AsyncIterator[Daemon]:
-    """The daemon on the incidents of this vendor, running."""
-    async with vendor.serve() as base_url:
-        if isinstance(vendor, EsetSimulator):
-            setup = incidents_setup(tmp_path, base_url, tenants, source=source)
-        else:
-            setup = Setup(tmp_path, base_url, tenants, source={"feeds": ["incidents"], **source})
-        async with daemon(setup) as running:
-            await running.start()
-            yield running
-
-
-def judged(vendor: Vendor, setup: Setup) -> Verdict:
-    if isinstance(vendor, EsetSimulator):
-        return judge_states(vendor.incidents.report(), read_lines(setup.events))
-    return judge_incidents(vendor.cloud.incidents.report(), read_lines(setup.events))
-
-
-def delivered(setup: Setup) -> list[Delivered]:
-    return [event for _, line in read_lines(setup.events) if (event := parse_line(line)) is not None]
-
-
-async def complete(vendor: Vendor, running: Daemon, seconds: float = 60.0) -> Verdict:
-    """Wait until nothing is missing; time that runs out shows as what is."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        verdict = await asyncio.to_thread(judged, vendor, running.setup)
-        waiting = vendor.incidents.pending if isinstance(vendor, EsetSimulator) else 0
-        if (not waiting and not verdict.missing) or running.exit_status is not None:
-            return verdict
-        if asyncio.get_running_loop().time() > deadline:
-            verdict.missing.append(f"and time ran out\n{running.tail()}")
-            return verdict
-        await asyncio.sleep(0.2)
 
 
 def unread_states(vendor: EsetSimulator, setup: Setup) -> list[str]:
@@ -262,7 +220,7 @@ async def test_eset_incidents_on_a_bad_day_with_kills_lose_and_double_nothing(tm
         await running.stop()
 
     assert verdict.good, verdict
-    assert not vendor.violations
+    assert not broken_rules(vendor)
 
 
 @pytest.mark.parametrize("status", [403, 404, 501])

@@ -27,6 +27,9 @@ class Mutation:
 
 _KILLS = "tests/e2e/test_fault_points.py::test_kill_at_the_point_loses_and_doubles_nothing"
 _TROUBLE = "tests/e2e/test_vendor_trouble.py::test_"
+_DETECTIONS = "tests/e2e/test_eset_detections.py::test_"
+_INCIDENTS = "tests/e2e/test_incidents.py::test_"
+_JOINED = f"{_INCIDENTS}detection_that_joins_an_eset_incident_unseen_makes_a_new_event[old]"
 
 MUTATIONS = (
     Mutation(
@@ -78,6 +81,48 @@ MUTATIONS = (
         '                group.create_task(supervise("sweep", poller.run_sweep, self._clock), name="sweep")\n',
         "",
         (f"{_TROUBLE}event_that_shows_up_nine_minutes_after_its_stamp_arrives_once",),
+    ),
+    Mutation(
+        "new delta token without the lists before it",
+        "collector/sources/eset/delta.py",
+        "        track = wanted(track, progress, read_until, bounds)\n",
+        "        del read_until\n",
+        (f"{_DETECTIONS}delta_that_ended_while_nobody_looked_costs_nothing[token dead]",),
+    ),
+    Mutation(
+        "deltas given up without the lists before",
+        "collector/sources/eset/delta.py",
+        "        track = wanted(track, progress, track.taken_at, bounds)\n",
+        "        pass\n",
+        (f"{_DETECTIONS}delta_that_ended_while_nobody_looked_costs_nothing[deltas over]",),
+    ),
+    Mutation(
+        "lists end now",
+        "collector/sources/eset/detections.py",
+        "            reach=walking.CENTURY,\n",
+        "",
+        (f"{_DETECTIONS}detections_stamped_in_the_future_arrive_without_deltas",),
+    ),
+    Mutation(
+        "incident's state without its members",
+        "collector/sources/eset/incident_record.py",
+        '        *(_sorted(fields.get(key)) for key in ("deviceUuids", "detectionUuids")),\n',
+        "",
+        (_JOINED,),
+    ),
+    Mutation(
+        "open incidents not read again",
+        "collector/sources/eset/open_incidents.py",
+        "        return _write(state, _State(due=now + self._every, going=_Pass(since=since, tip=now))), True\n",
+        "        return state, False\n",
+        (_JOINED,),
+    ),
+    Mutation(
+        "incident's detections not read",
+        "collector/sources/withsecure/incidents.py",
+        "        at, gaps = _noted(at, records)\n",
+        "        gaps: Sequence[Gap] = ()\n",
+        (f"{_INCIDENTS}every_state_of_a_withsecure_incident_arrives_once_with_its_detections",),
     ),
 )
 

@@ -9,7 +9,7 @@ import pytest
 
 from collector import faults
 from collector.errors import ConfigError, StoreError
-from collector.model import Lane, StreamId
+from collector.model import Checkpoint, Lane, StreamId
 from collector.store import Position, Store
 from tests.unit.store.conftest import Open
 from tests.unit.store.samples import ACME, GLOBEX, INITECH, STREAMS, commit, held_up, ids
@@ -116,11 +116,14 @@ async def test_the_named_points_of_a_crash_lie_around_the_commit(store: Store, m
     await store.prepare_cursors({"siem": "latest"}, {})
     monkeypatch.setattr(faults, "point", point)
     await commit(store, [1])
+    await store.set_checkpoint(ACME, Lane.TIP, Checkpoint())
     await store.settle("siem", "", Position(2))
     await store.prune_bodies(Position(2), None)
     assert passed == [
         "commit.before 0",
         "commit.after 1",
+        "position.before 1",
+        "position.after 1",
         "settle.before 1",
         "settle.after 1",
         "prune.inside 1",

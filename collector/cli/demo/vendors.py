@@ -26,7 +26,7 @@ TIE = 300
 _LIVE_RATE = 12.0
 _LIVE_EVENTS = round(_LIVE_RATE * LIVE_SECONDS)
 _INCIDENTS, _CHANGES = 12, 30
-_WITHSECURE_SHARE = 0.25  # its rate limit is what takes the time
+_WITHSECURE_SHARE = 0.4  # its rate limit is what takes the time
 _LATE_SECONDS = (1.0, 6.0)
 
 

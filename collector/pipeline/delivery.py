@@ -19,11 +19,12 @@ import structlog
 from collector.backoff import Backoff
 from collector.clock import Clock
 from collector.errors import SinkDenied, SinkUnavailable, StoreFull
-from collector.model import StreamId
+from collector.model import Event, StreamId
 from collector.pipeline.batching import Batcher, Plan, refused
 from collector.pipeline.bookkeeping import Bookkeeping
 from collector.pipeline.events import Events
 from collector.pipeline.log import Log
+from collector.pipeline.notices import Notices, Outcome
 from collector.pipeline.pausing import pause
 from collector.pipeline.probation import LOOK_SECONDS, Probation, Settlement
 from collector.pipeline.receiver import Receiver, deadline
@@ -77,6 +78,7 @@ class Delivery:
         self._held: Literal["denied", "refuses"] | None = None
         self._skip_to: Position | None = None
         self._retries = Retries(receiver.name, store, events, receiver.stage.encode)
+        self._notices = Notices(receiver.stage.encode)
         self._resting = False
         self._stopping = False
         self.stopped = False
@@ -120,6 +122,12 @@ class Delivery:
         """
         self._retries.ask(letters)
         self.wake()
+
+    def say(self, event: Event) -> Outcome:
+        """Have an event of our own sent, between two batches, once the sink is up; see `Notices`."""
+        outcome = self._notices.add(event)
+        self.wake()
+        return outcome
 
     def release(self) -> None:
         """Try again at once, as if it had never failed: somebody may have changed the reason why it is held."""
@@ -215,6 +223,8 @@ class Delivery:
         await self._retry_if_asked(sink)
         if self.status.dead_letters >= MAX_DEAD_LETTERS:
             await self._wait_for_decisions()
+        elif self._notices:
+            await self._speak(sink)
         elif self._shipment is not None:
             await self._send_waiting(sink, self._shipment, most=None, probing=False)
         elif self._probation:
@@ -332,7 +342,18 @@ class Delivery:
         for _ in resolved:
             self._report.resolved()
 
-    # -- dead letters, skipping -------------------------------------------------------------
+    # -- notices, dead letters, skipping -------------------------------------------------------------
+
+    async def _speak(self, sink: Sink) -> None:
+        put_off = await self._notices.some(partial(self._books.send, sink), self._keep, self._destination)
+        if put_off is not None:
+            await self._pause(max(_LEAST_WAIT, put_off.retry_after or _BASE))
+
+    async def _keep(self, receipt: Receipt) -> None:
+        if not receipt.rejected:
+            self._report.spoke()
+        if receipt.state is not None:  # the cursor stays: nothing of the log was sent
+            await self._books.settle(self.settled, receipt.state)
 
     async def _retry_if_asked(self, sink: Sink) -> None:
         if not self._retries:

@@ -41,9 +41,13 @@ class SinkReport:
         if accepted:
             self.recovered()
             status.delivered += accepted
-            status.last_success = self._clock.now()
             METRICS.events_delivered.labels(sink=self._name).inc(accepted)
-            METRICS.sink_last_success.labels(sink=self._name).set(status.last_success.timestamp())
+            self._note_success()
+
+    def spoke(self) -> None:
+        """The sink took an event of our own, which counts as no delivery."""
+        self.recovered()
+        self._note_success()
 
     def resolved(self) -> None:
         """The sink took a dead letter after all."""
@@ -67,6 +71,10 @@ class SinkReport:
         reason = "denied" if isinstance(exc, SinkDenied) else "store" if isinstance(exc, StoreFull) else "unavailable"
         METRICS.sink_errors.labels(sink=self._name, reason=reason).inc()
         METRICS.sink_held.labels(sink=self._name).set(state == "held")
+
+    def _note_success(self) -> None:
+        self._status.last_success = self._clock.now()
+        METRICS.sink_last_success.labels(sink=self._name).set(self._status.last_success.timestamp())
 
     def _dead_letters(self) -> None:
         METRICS.dead_letters.labels(sink=self._name).set(self._status.dead_letters)

@@ -85,6 +85,11 @@ class EgressConfig(Settings):
         return {"proxy": data} if "://" in data else {"local_address": data}
 
 
+def _or_short(schema: dict[str, Any]) -> None:
+    """Let editors take the short forms, too."""
+    schema["anyOf"] = [{"$ref": schema.pop("$ref")}, {"type": "string"}]
+
+
 class SourceConfig(Settings):
     """One account at one vendor. A vendor's model subclasses this, fixes `type` and gives the vendor's defaults."""
 
@@ -124,7 +129,7 @@ class SourceConfig(Settings):
     proxy: Proxy | None = Field(default=None, repr=False)
     """HTTP proxy, `http://[user:password@]host:port`; null: none (the environment is not asked)."""
 
-    egress: EgressConfig = EgressConfig()
+    egress: EgressConfig = Field(default=EgressConfig(), json_schema_extra=_or_short)
     """The way out to the vendor: a local address or a proxy. Each way out has a budget of its own."""
 
     @model_validator(mode="after")

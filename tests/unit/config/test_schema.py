@@ -87,6 +87,13 @@ def test_a_reference_may_stand_where_a_number_or_a_truth_value_is_expected() -> 
     assert re.search(verify["anyOf"][1]["pattern"], "${env:VERIFY}")
 
 
+def test_the_short_form_of_a_way_out_is_text() -> None:
+    for model in ("WithSecureConfig", "WithSecureConfigDefaults"):
+        egress = config_schema()["$defs"][model]["properties"]["egress"]
+
+        assert {"type": "string"} in egress["anyOf"]
+
+
 def test_a_schema_without_plugins_has_its_sections_still() -> None:
     assert "StateConfig" in config_schema(Plugins({}, {}))["$defs"]
 

@@ -49,7 +49,11 @@ async def test_kill_at_the_point_loses_and_doubles_nothing(tmp_path: Path, point
 # -- the lanes of every feed: killed again and again, each time a little later -----------------------
 
 _PASSINGS = (1, 2, 3, 5, 8)
-_LANE_POINTS = ("fetch.after", "commit.before", "commit.after")
+_LANE_POINTS = (
+    pytest.param("fetch.after", marks=pytest.mark.slow),
+    "commit.before",
+    pytest.param("commit.after", marks=pytest.mark.slow),
+)
 
 
 @pytest.mark.parametrize("delta", [200, 501], ids=["delta", "lists"])

@@ -46,7 +46,6 @@ async def test_canary_secrets_of_eset_appear_nowhere(tmp_path: Path) -> None:
     vendor.faults.switch_on_all(ESET_BAD_DAY)
     vendor.logins.expires_in = 4  # so that tokens are refreshed
     vendor.faults.switch_on("http_502", Fault(0.3, count=3, on_login=True))
-    vendor.faults.switch_on("login_403", Fault(count=1, skip=5))
     source = {"feeds": ["detections", "incidents"]}
     setup = eset.detections_setup(tmp_path, "", 2, source=source)
     async with vendor.serve() as setup.base_url, daemon(setup) as running:

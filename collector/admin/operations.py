@@ -39,7 +39,9 @@ class Operations(Protocol):
         ...
 
     async def reload(self) -> JsonObject:
-        """Read the configuration again and take on what changed: `changed`, a list of what was restarted.
+        """Read the configuration again and take on what changed.
+
+        `summary` (such as "+1 tenant, 0 restarted"), `changed`: one line for each change, `warnings`: sentences.
 
         Raises:
             ConfigError: the file is refused; nothing has changed.

@@ -60,12 +60,13 @@ class EngineOperations:
         }
 
     async def reload(self) -> dict[str, Any]:
-        """Follow the configuration file; `{"changed": [...]}`.
+        """Follow the configuration file; `{"summary": "...", "changed": [...], "warnings": [...]}`.
 
         Raises:
             ConfigError: nothing was changed.
         """
-        return {"changed": await reload_config(self._engine)}
+        done = await reload_config(self._engine)
+        return {"summary": done.summary, "changed": list(done.changed), "warnings": list(done.warnings)}
 
     def tail(self, tenant: str | None, form: str, /) -> AsyncIterator[bytes]:
         """Events as they enter the log, one line each.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from collector.config import Config
 from collector.formats import FORMATS, Encode, FormatSetup, VendorTables
@@ -32,6 +33,12 @@ class Account:
     def key(self) -> tuple[str, str]:
         """What makes it the same account after a reload."""
         return (self.tenant, self.name)
+
+    @property
+    def identity(self) -> str:
+        """The account at the vendor as a hash, "" where the configuration names none."""
+        named = (self.config.type, *self.config.account)
+        return blake2b("\x1f".join(named).encode(), digest_size=16).hexdigest() if self.config.account else ""
 
     @property
     def streams(self) -> list[StreamId]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
 from collector.app.attending import summary
-from collector.app.parts import accounts, tenants
+from collector.app.changes import Changes, Reloaded, compared, lookalikes, told
+from collector.app.parts import Account, accounts, tenants
 from collector.app.successors import forget_gone_sinks, pending_renames, refuse_changed_types, refuse_lost_backlogs
 from collector.config import Config, load_config
 from collector.errors import CollectorError, ConfigError
@@ -22,7 +22,7 @@ from collector.model import StreamId
 if TYPE_CHECKING:
     from collector.app.engine import Engine
 
-K = TypeVar("K")
+Key = tuple[str, str]
 log = structlog.get_logger()
 
 _RESTART = ("state", "admin")
@@ -30,25 +30,8 @@ _RESTART = ("state", "admin")
 _STOP_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Changes(Generic[K]):
-    """What of one kind goes, is restarted, comes."""
-
-    gone: Sequence[K]
-    changed: Sequence[K]
-    new: Sequence[K]
-
-    @property
-    def stopped(self) -> list[K]:
-        return [*self.gone, *self.changed]
-
-    @property
-    def started(self) -> list[K]:
-        return [*self.changed, *self.new]
-
-
-async def reload_config(engine: Engine) -> list[str]:
-    """Read the configuration again and follow it; returns what changed, in words. One at a time.
+async def reload_config(engine: Engine) -> Reloaded:
+    """Read the configuration again and follow it; returns what changed. One at a time.
 
     Raises:
         ConfigError: it can't be used, or would lose a backlog: nothing was changed.
@@ -64,11 +47,11 @@ async def reload_config(engine: Engine) -> list[str]:
             engine.notifier.ready(summary(engine))
 
 
-async def _follow(engine: Engine) -> list[str]:
+async def _follow(engine: Engine) -> Reloaded:
     try:
         config = await _loaded(engine)
         renames = pending_renames(engine.store, config, engine.plugins)
-        sinks = _sinks(engine, config, everything=bool(renames))
+        sinks = _sinks(engine, config, renames)
         await _stop_sinks(engine, sinks.stopped)
     except ConfigError as exc:
         METRICS.config_reloads.labels(outcome="refused").inc()
@@ -76,11 +59,13 @@ async def _follow(engine: Engine) -> list[str]:
         raise
     hide(*config.secret_values())
     configure(config.logging.level, config.logging.format)
-    changes = await _apply(engine, config, renames, sinks)
+    done = await _apply(engine, config, renames, sinks)
     METRICS.config_reloads.labels(outcome="ok").inc()
     METRICS.config_last_reload.set(engine.clock.now().timestamp())
-    log.info("configuration reloaded", changes=changes)
-    return changes
+    log.info("configuration reloaded", summary=done.summary, changes=done.changed)
+    for warning in done.warnings:
+        log.warning("configuration", remark=warning)
+    return done
 
 
 async def _loaded(engine: Engine) -> Config:
@@ -109,38 +94,27 @@ async def _stop_sinks(engine: Engine, names: Sequence[str]) -> None:
 
 
 async def _apply(
-    engine: Engine, config: Config, renames: Sequence[tuple[StreamId, StreamId]], sinks: _Changes[str]
-) -> list[str]:
-    sources = _sources(engine, config)
+    engine: Engine, config: Config, renames: Sequence[tuple[StreamId, StreamId]], sinks: Changes[str]
+) -> Reloaded:
+    before, wanted = accounts(engine.config, engine.plugins), accounts(config, engine.plugins)
+    sources = _sources(engine, config, before, wanted)
     for key in sources.stopped:
         await engine.reading.stop(key)
     await engine.patience.until_done(partial(_rename, engine, renames))
     engine.events.set_tenants(tenants(config))
     # Sinks start before sources: a new one's cursor stands before the first page of a new source.
     await engine.start_sinks(config, sinks.started)
-    for name in sinks.gone:
+    for name in sinks.left:
         engine.delivering.forget(name)
     await engine.patience.until_done(lambda: forget_gone_sinks(engine.store, config))
-    wanted = accounts(config, engine.plugins)
     engine.reading.limits(wanted)
     for key in sources.started:
         await engine.patience.until_done(partial(engine.reading.start, wanted[key]))
-    described = _described(engine.config, config)
+    done = told(engine.config, config, sources, sinks, lookalikes(before, wanted, sources))
     engine.config = config
     for delivery in engine.delivering.deliveries.values():
         delivery.release()
-    return [*described, *_told("source", sources, "/".join), *_told("sink", sinks, str)]
-
-
-def _described(before: Config, after: Config) -> list[str]:
-    """What changed without a restart of anything."""
-    tenants_changed = [
-        f"~ tenant {name}"
-        for name, tenant in after.tenants.items()
-        if (known := before.tenants.get(name)) is not None
-        and (known.labels, known.organizations) != (tenant.labels, tenant.organizations)
-    ]
-    return [*tenants_changed, *(["~ logging"] if before.logging != after.logging else [])]
+    return done
 
 
 async def _rename(engine: Engine, renames: Sequence[tuple[StreamId, StreamId]]) -> None:
@@ -150,37 +124,33 @@ async def _rename(engine: Engine, renames: Sequence[tuple[StreamId, StreamId]]) 
         engine.log.forget_names()
 
 
-def _sources(engine: Engine, config: Config) -> _Changes[tuple[str, str]]:
-    before, after = accounts(engine.config, engine.plugins), accounts(config, engine.plugins)
+def _sources(
+    engine: Engine, config: Config, before: Mapping[Key, Account], after: Mapping[Key, Account]
+) -> Changes[Key]:
     squeezed = engine.reading.out_of_budget(after)
-    return _Changes(
-        gone=[key for key in before if key not in after],
-        changed=[
-            key for key in after if key in before and (after[key].config != before[key].config or key in squeezed)
-        ],
-        new=[key for key in after if key not in before],
-    )
+    renamed = {
+        key: (config.tenants[key[0]].renamed_from or key[0], account.config.renamed_from or key[1])
+        for key, account in after.items()
+    }
+    return compared(before, after, renamed, lambda key: after[key].config != before[key].config or key in squeezed)
 
 
-def _sinks(engine: Engine, config: Config, *, everything: bool) -> _Changes[str]:
+def _sinks(engine: Engine, config: Config, renames: Sequence[tuple[StreamId, StreamId]]) -> Changes[str]:
     before, after = engine.config.sinks, config.sinks
     remapped = _mapped(config) != _mapped(engine.config)
+    renamed = {name: sink.renamed_from for name, sink in after.items() if sink.renamed_from}
 
-    def must_restart(name: str) -> bool:
+    def is_changed(name: str) -> bool:
         # Routes by tenant see through the names that organizations are mapped to.
-        return everything or after[name] != before[name] or (remapped and bool(after[name].route.tenants))
+        return after[name] != before[name] or (remapped and bool(after[name].route.tenants))
 
-    return _Changes(
-        gone=[name for name in before if name not in after],
-        changed=[name for name in after if name in before and must_restart(name)],
-        new=[name for name in after if name not in before],
-    )
+    def is_reopened(name: str) -> bool:
+        # What it has read ahead bears a name under which nothing can be settled any more.
+        delivery = engine.delivering.deliveries.get(name)
+        return delivery is not None and any(delivery.receiver.stage.takes_stream(old) for old, _ in renames)
+
+    return compared(before, after, renamed, is_changed, is_reopened)
 
 
 def _mapped(config: Config) -> dict[str, frozenset[str]]:
     return {name: tenant.names for name, tenant in config.tenants.items() if tenant.names}
-
-
-def _told(kind: str, changes: _Changes[K], name: Callable[[K], str]) -> list[str]:
-    signs = (("-", changes.gone), ("~", changes.changed), ("+", changes.new))
-    return [f"{sign} {kind} {name(key)}" for sign, keys in signs for key in keys]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from collector.cli.daemon import add_config_argument, connect
-from collector.cli.tables import print_json
+from collector.cli.tables import clean, print_json
 
 # Opening the sinks anew and finishing what the old ones were at may take its time.
 _TIMEOUT_SECONDS = 120.0
@@ -28,8 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
     answer = connect(arguments, _TIMEOUT_SECONDS).post("/reload")
     if arguments.json:
         print_json(answer)
-    elif changed := answer["changed"]:
-        print("reloaded: " + ", ".join(map(str, changed)))
-    else:
-        print("reloaded: nothing has changed")
+        return 0
+    print(clean(f"reloaded: {answer['summary']}"))
+    for line in answer["changed"]:
+        print(clean(f"  {line}"))
+    for warning in answer["warnings"]:
+        print(clean(f"warning: {warning}"))
     return 0

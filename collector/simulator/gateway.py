@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from math import ceil
 from random import Random
 from typing import Protocol
@@ -20,6 +20,7 @@ from collector.simulator.window import SlidingWindow
 from collector.simulator.wire import NO_DATE, compress, reset
 from collector.simulator.wire import cut as cut_short
 
+_ARRIVALS_KEPT = 100_000
 _REASONS = {
     500: "Internal Server Error",
     502: "Bad Gateway",
@@ -47,10 +48,14 @@ class Api(Protocol):
 
 
 class Gateway:
-    """Every request passes here. `requests` counts them by method with path, `windows` by source address."""
+    """Every request passes here. `requests` counts them by method with path, `windows` by source address.
+
+    `arrivals` are the newest requests: monotonic time, whose credential ("" where none was sent), path.
+    """
 
     def __init__(self, api: Api, cloud: Cloud, faults: Faults, rules: RuleBook, clock: Clock) -> None:
         self.requests: Counter[str] = Counter()
+        self.arrivals: deque[tuple[float, str, str]] = deque(maxlen=_ARRIVALS_KEPT)
         self.windows: dict[str, SlidingWindow] = {}
         self._api = api
         self._cloud = cloud
@@ -76,6 +81,7 @@ class Gateway:
         transaction = f"0000-{self._rng.getrandbits(64):016x}"
         is_login = request.path == self._api.login_path
         client_id = self._api.client_of(request)
+        self.arrivals.append((self._clock.monotonic(), client_id, request.path))
         try:
             self._count(request.remote or "")
             body = await request.read()

@@ -147,6 +147,14 @@ class SourceConfig(Settings):
         return {**data, "name": kind} if isinstance(kind, str) else data
 
     @property
+    def account(self) -> tuple[str, ...]:
+        """What names the account at the vendor, () where nothing does: positions of one mean nothing for another.
+
+        Neither a secret nor an address is part of it: the same account may be reached by another way.
+        """
+        return ()
+
+    @property
     def way_out(self) -> str:
         """Local address, host and port of the proxy, "" without either: vendors count the requests of one together."""
         proxy = self.proxy or self.egress.proxy

@@ -89,6 +89,11 @@ class EsetConfig(SourceConfig):
         return self
 
     @property
+    def account(self) -> tuple[str, ...]:
+        """The API user, and the region where one is named: the same user may exist in another."""
+        return self.username.strip().lower(), self.region or ""
+
+    @property
     def auth_origin(self) -> str:
         """Where the logins are."""
         return self.auth_url or f"https://{self.region}.business-account.iam.eset.systems"

@@ -67,6 +67,11 @@ class WithSecureConfig(SourceConfig):
     rate_limit: WithSecureRateLimitConfig = WithSecureRateLimitConfig()
     """The vendor's limit of requests."""
 
+    @property
+    def account(self) -> tuple[str, ...]:
+        """The API client, and the organization where it is narrowed to one."""
+        return self.client_id, self.organization_id or ""
+
     def remarks(self) -> Iterator[tuple[Location, str]]:
         """Plain HTTP to somewhere else besides what every source has."""
         yield from super().remarks()

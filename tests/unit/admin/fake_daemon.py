@@ -88,7 +88,8 @@ class FakeOperations:
     def __init__(self) -> None:
         self.answer_status = STATUS
         self.answer_health: dict[str, Any] = {"live": True, "ready": True, "reasons": []}
-        self.changed = ["sink archive"]
+        self.changed = ["~ sink archive"]
+        self.reload_warnings: list[str] = []
         self.letters = [letter(1), letter(2), letter(3, "siem")]
         self.lines = [b'{"v":1}', b'{"v":2}']
         self.endless = False
@@ -111,7 +112,8 @@ class FakeOperations:
 
     async def reload(self) -> dict[str, Any]:
         self._may_fail()
-        return {"changed": self.changed}
+        summary = f"{len(self.changed)} restarted" if self.changed else "nothing has changed"
+        return {"summary": summary, "changed": self.changed, "warnings": self.reload_warnings}
 
     async def backup(self, target: str) -> dict[str, Any]:
         return {"path": target}

@@ -55,7 +55,8 @@ async def test_no_secret_is_left_in_an_answer(session: aiohttp.ClientSession, op
 
 
 async def test_reload_tells_what_changed(session: aiohttp.ClientSession) -> None:
-    assert await ask(session, "POST", "/reload") == (200, {"changed": ["sink archive"]})
+    status, told = await ask(session, "POST", "/reload")
+    assert (status, told) == (200, {"summary": "1 restarted", "changed": ["~ sink archive"], "warnings": []})
 
 
 async def test_refused_configuration_comes_with_every_problem(

@@ -87,8 +87,13 @@ class MemorySourceConfig(SourceConfig):
     type: Literal["memory"] = "memory"
     client_secret: SecretStr = SecretStr("")
     host: str = "memory"
+    user: str = ""
     sweep: SweepConfig = Field(default_factory=MemorySweep)
     rate_limit: RateLimitConfig = Field(default_factory=MemoryRate)
+
+    @property
+    def account(self) -> tuple[str, ...]:
+        return (self.user,) if self.user else ()
 
     def remarks(self) -> Iterator[tuple[Location, str]]:
         yield from ()

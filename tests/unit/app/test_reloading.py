@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from collector.app import reloading
+from collector.app.changes import Reloaded
 from collector.app.engine import Engine, _run, _unwrapped, assembled
 from collector.app.operations import EngineOperations
 from collector.errors import CollectorError, ConfigError, SinkDenied, SinkUnavailable, StoreError, StoreFull
@@ -245,6 +246,82 @@ async def test_rate_limit_that_changed_gives_all_who_share_it_a_new_budget(world
         assert len(running.engine.reading._budgets) == 2
 
 
+# -- what it tells ----------------------------------------------------------------------------------------
+
+
+async def test_summary_counts_what_came_went_was_renamed_and_restarted(world: World) -> None:
+    for name in ("beta", "gamma"):
+        world.tenants[name] = dict(BETA)
+    world.sinks["betas"] = {"type": "memory", "route": {"tenants": ["beta"]}}
+    async with world.running() as running:
+        await running.settled()
+        del world.tenants["beta"]
+        world.tenants["gamma-oy"] = {**world.tenants.pop("gamma"), "renamed_from": "gamma"}
+        world.tenants["delta"] = dict(BETA)
+        changed = await running.reload()
+
+        anew = "1 sink opened anew under the new names"
+        assert running.told["summary"] == f"+1 tenant, -1 tenant, 1 renamed, 0 restarted, {anew}"
+        assert changed == [
+            "- source beta/memory",
+            "+ source delta/memory",
+            "> source gamma/memory is gamma-oy/memory now",
+        ]
+        assert [len(world.sink(name).states) for name in ("archive", "betas")] == [2, 1]
+        assert len(world.vendor().contexts) == 1
+
+        assert await running.reload() == []
+        assert running.told["summary"] == "nothing has changed"
+
+
+async def test_summary_counts_sources_and_sinks_of_tenants_that_stay(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.tenants["acme"]["sources"].append({"type": "memory", "name": "second", "feeds": ["alerts"]})
+    world.sinks["second"] = {"type": "memory"}
+    async with world.running() as running:
+        await running.settled()
+        world.tenants["acme"]["labels"] = {"customer": "Acme"}
+        world.tenants["acme"]["sources"] = [
+            {"type": "memory", "feeds": ["alerts"], "poll_interval": "30s"},
+            {"type": "memory", "name": "third", "feeds": ["alerts"]},
+        ]
+        world.sinks = {"archive": {"type": "memory"}, "third": {"type": "memory"}, "fourth": {"type": "memory"}}
+        await running.reload()
+
+    summary = "~1 tenant, +1 source, -1 source, +2 sinks, -1 sink, 1 restarted"
+    assert running.told["summary"] == summary
+    assert f'"message":"configuration reloaded","summary":"{summary}"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["forgotten", "said"])
+async def test_account_that_comes_back_under_another_name_is_taken_for_a_forgotten_rename(
+    world: World, capsys: pytest.CaptureFixture[str], *, renamed: bool
+) -> None:
+    world.tenants["acme"]["sources"][0]["user"] = "reader"
+    async with world.running() as running:
+        await running.settled()
+        world.tenants = {"acme-oy": {**world.tenants["acme"], **({"renamed_from": "acme"} if renamed else {})}}
+        await running.reload()
+
+    warned = capsys.readouterr().err.count("this looks like a rename")
+    assert warned == len(running.told["warnings"]) == (0 if renamed else 1)
+    assert all(
+        text.startswith("acme-oy/memory reads the account that acme/memory") for text in running.told["warnings"]
+    )
+
+
+async def test_new_account_of_a_new_tenant_is_no_rename(world: World) -> None:
+    world.tenants["acme"]["sources"][0]["user"] = "reader"
+    async with world.running() as running:
+        await running.settled()
+        world.tenants = {"beta": {"sources": [{"type": "memory", "feeds": ["alerts"], "user": "another"}]}}
+        await running.reload()
+
+    assert running.told["warnings"] == []
+    assert running.told["summary"] == "+1 tenant, -1 tenant, 0 restarted"
+
+
 # -- refused -------------------------------------------------------------------------------------------
 
 
@@ -306,7 +383,7 @@ async def test_required_sink_with_a_backlog_is_not_taken_away(world: World) -> N
         assert "sinks.archive is gone, but 3 events wait for it" in problems[0]
         assert "archive" in running.engine.delivering.deliveries
         world.sinks["other"]["renamed_from"] = "archive"
-        assert await running.reload() == ["- sink archive", "+ sink other"]
+        assert await running.reload() == ["> sink archive is other now"]
         await running.delivered(3, "other")
         assert set(await cursors(running)) == {"other"}
 
@@ -402,7 +479,7 @@ async def test_renamed_tenant_keeps_its_ids_and_position_and_its_backlog_is_deli
         await running.delivered(5, "down")
         await running.settled()
 
-        assert changed == ["- source acme/memory", "+ source acme-oy/memory", "~ sink archive", "~ sink down"]
+        assert changed == ["> source acme/memory is acme-oy/memory now"]
         assert ids(world.sink().lines) == [0, 1, 2, 3, 4]
         assert ids(world.sink("down").lines) == [0, 1, 2, 3, 4]
         assert set(field(world.sink("down").lines, "tenant")) == {"acme-oy"}
@@ -430,7 +507,7 @@ async def test_two_reloads_at_once_follow_one_another(world: World, monkeypatch:
     inside, most = 0, 0
     apply = reloading._apply
 
-    async def counted(*args: Any) -> list[str]:
+    async def counted(*args: Any) -> Reloaded:
         nonlocal inside, most
         inside += 1
         most = max(most, inside)

@@ -86,6 +86,7 @@ class Running:
         self.task = task
         self._stop = stop
         self._reload = reload
+        self.told: dict[str, Any] = {}
 
     @property
     def is_up(self) -> bool:
@@ -123,7 +124,8 @@ class Running:
         self.world.write()
         task = asyncio.create_task(self.operations.reload())
         await self.until(task.done, passing=0.5)
-        changed: list[str] = task.result()["changed"]
+        self.told = task.result()
+        changed: list[str] = self.told["changed"]
         return changed
 
     def hang_up(self) -> None:

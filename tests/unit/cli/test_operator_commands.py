@@ -124,11 +124,17 @@ def test_watching_on_a_terminal_outlives_a_restart_of_the_daemon(monkeypatch: py
 def test_reload_tells_what_was_restarted(daemon: str, operations: FakeOperations, capsys: Captured) -> None:
     assert main(["reload", "-c", daemon]) == 0
     operations.changed = []
+    operations.reload_warnings = ["looks like a rename\x1b[2J"]
     assert main(["reload", "-c", daemon]) == 0
-    assert main(["reload", "--json", "-c", daemon]) == 0
 
-    out = capsys.readouterr().out
-    assert out == 'reloaded: sink archive\nreloaded: nothing has changed\n{\n  "changed": []\n}\n'
+    assert capsys.readouterr().out.splitlines() == [
+        "reloaded: 1 restarted",
+        "  ~ sink archive",
+        "reloaded: nothing has changed",
+        "warning: looks like a rename [2J",
+    ]
+    assert main(["reload", "--json", "-c", daemon]) == 0
+    assert json.loads(capsys.readouterr().out)["summary"] == "nothing has changed"
 
 
 def test_refused_reload_ends_with_78_and_every_problem(

@@ -87,6 +87,15 @@ class Metrics:
         self.source_logins = count("source_logins", "Logins at the vendor by outcome", "tenant", "source", "outcome")
         self.clock_skew = gauge("clock_skew_seconds", "This host's clock minus the vendor's", "source")
         self.unknown_fields = count("unknown_fields", "Vendor fields and values that no table knows", *FEED)
+        self.events_without_tenant = count(
+            "events_without_tenant", "Events of organizations that no tenant is mapped to", *FEED
+        )
+        self.events_owner_unknown = count(
+            "events_owner_unknown", "Events of devices whose owner could not be told in time", *FEED
+        )
+        self.organizations_without_tenant = gauge(
+            "organizations_without_tenant", "Organizations seen that no tenant is mapped to", "tenant", "source"
+        )
         self.budget_waiting = gauge("budget_waiting", "Requests that wait for their turn", "lane")
 
     # -- the log -----------------------------------------------------------------------------

@@ -12,6 +12,9 @@ from typing import Any, Literal
 Severity = Literal["informational", "low", "medium", "high", "critical"]
 Kind = Literal["security_event", "detection", "incident", "unparsed", "heartbeat", "test"]
 
+OWNER_UNKNOWN = "owner_unknown"
+"""The flag of an event that was to be delivered by its device's owner, who could not be told in time."""
+
 SEVERITIES: tuple[Severity, ...] = ("informational", "low", "medium", "high", "critical")
 
 
@@ -21,6 +24,11 @@ class Lane(StrEnum):
     TIP = "tip"
     SWEEP = "sweep"
     JOB = "job"
+
+
+def organization_key(organization_id: str) -> str:
+    """What a vendor's organization is known by here: its id, however its letters are written."""
+    return organization_id.strip().lower()
 
 
 @dataclass(frozen=True, slots=True)

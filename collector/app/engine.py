@@ -33,13 +33,14 @@ from collector.errors import CollectorError, ConfigError, StoreError
 from collector.http import HttpClients
 from collector.liveness import LivenessClock
 from collector.metrics import METRICS
-from collector.model import StreamId
+from collector.model import Event, StreamId
 from collector.notify import Notifier
 from collector.pipeline.backlogs import Claim
 from collector.pipeline.events import Events
 from collector.pipeline.gate import Gate
 from collector.pipeline.janitor import Janitor, Limits
 from collector.pipeline.log import Log
+from collector.pipeline.organizations import Organizations
 from collector.plugins import Plugins, installed
 from collector.store import LogPage, Store
 from collector.supervisor import supervise
@@ -72,6 +73,10 @@ class Engine:
         self.events = Events(vendors(plugins), tenants(config))
         self.events.on_unparsed = self._note_unparsed
         self.events.on_unknown = self._note_unknown
+        self.organizations = Organizations()
+        self.events.on_unmapped = self._note_unmapped
+        self.events.on_tenants = self.organizations.follow
+        self.events.on_owner_unknown = self._note_owner_unknown
         limits = Limits(config.state.max_size, config.state.keep_delivered, config.state.remember_ids)
         self.janitor = Janitor(store, self.log, self.gate, self.clock, limits, self._claims)
         self.delivering: Delivering
@@ -95,6 +100,16 @@ class Engine:
             labels = {"tenant": stream.tenant, "source": stream.source, "feed": stream.feed}
             METRICS.unknown_fields.labels(**labels).inc(len(names))
             self.reading.feeds[stream].note_unknown(names)
+
+    def _note_unmapped(self, stream: StreamId, event: Event) -> None:
+        if stream in self.reading.feeds:  # as above
+            self.organizations.note(stream, event)
+
+    def _note_owner_unknown(self, stream: StreamId) -> None:
+        if stream in self.reading.feeds:  # as above
+            labels = {"tenant": stream.tenant, "source": stream.source, "feed": stream.feed}
+            METRICS.events_owner_unknown.labels(**labels).inc()
+            self.reading.feeds[stream].owner_unknown += 1
 
     async def start_sinks(self, config: Config, names: Sequence[str]) -> None:
         """Give these sinks their cursors and start their loops."""

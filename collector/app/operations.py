@@ -55,7 +55,8 @@ class EngineOperations:
             },
             "feeds": [_feed(feed, recorded, engine.gate.reason(feed.stream)) for feed in feeds],
             "sinks": [_sink(delivery.status) for delivery in engine.delivering.deliveries.values()],
-            "warnings": [*engine.config.warnings, *_skews(feeds), *_too_old(feeds)],
+            "warnings": [*engine.config.warnings, *_skews(feeds), *_too_old(feeds), *engine.organizations.warnings()],
+            "organizations_without_tenant": engine.organizations.as_json(),
             "unknown_fields": dict(sorted(engine.events.unknown.items())),
         }
 
@@ -222,6 +223,7 @@ def _feed(feed: FeedStatus, recorded: dict[tuple[str, str, str], int], paused: s
         "events": feed.events,
         "duplicates": feed.duplicates,
         "unparsed": feed.unparsed,
+        "owner_unknown": feed.owner_unknown,
         "unknown_fields": dict(sorted(feed.unknown.items())),
     }
 

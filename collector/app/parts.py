@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from collector.config import Config
+from collector.config import Config, TenantConfig
 from collector.formats import FORMATS, Encode, FormatSetup, VendorTables
 from collector.formats.cef import CefHeader
 from collector.model import StreamId
@@ -58,8 +58,18 @@ def accounts(config: Config, plugins: Plugins) -> dict[tuple[str, str], Account]
 
 
 def tenants(config: Config) -> dict[str, TenantView]:
-    """What each tenant puts on its events."""
-    return {name: TenantView(tenant.labels, tenant.organizations) for name, tenant in config.tenants.items()}
+    """What each tenant puts on its events.
+
+    One that a partner's organizations are mapped to and that is configured as well has its labels on these events, too;
+    the partner's stand where it has none of that name.
+    """
+    return {name: _view(tenant, config.tenants) for name, tenant in config.tenants.items()}
+
+
+def _view(tenant: TenantConfig, known: Mapping[str, TenantConfig]) -> TenantView:
+    mapped = {name: {**tenant.labels, **known[name].labels} for name in tenant.names if name in known}
+    by_owner = any(source.own_organizations is not None for source in tenant.sources)
+    return TenantView(tenant.labels, tenant.mapped, mapped, by_owner)
 
 
 def vendors(plugins: Plugins) -> Mapping[str, Vendor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,15 @@ def _show(config: Config, findings: list[Finding], *, as_json: bool) -> None:
         print_json(
             {
                 "warnings": list(config.warnings),
-                "checks": [{"what": f.what, "good": f.good, "remarks": list(f.remarks)} for f in findings],
+                "checks": [
+                    {
+                        "what": finding.what,
+                        "good": finding.good,
+                        "remarks": list(finding.remarks),
+                        "organizations": [asdict(seen) for seen in finding.organizations],
+                    }
+                    for finding in findings
+                ],
             }
         )
         return
@@ -72,3 +81,12 @@ def _show(config: Config, findings: list[Finding], *, as_json: bool) -> None:
     if findings:
         rows = [[f.what, "ok" if f.good else "failed", "; ".join(f.remarks)] for f in findings]
         print_table(("what", "result", "remarks"), rows, "")
+    # Those without a tenant first: they are what is to be done.
+    seen = [
+        (finding.what.removeprefix("source "), one)
+        for finding in findings
+        for one in sorted(finding.organizations, key=lambda one: (one.tenant is not None, one.name, one.id))
+    ]
+    if seen:
+        told = [[what, one.name, one.id, one.tenant or "(none)"] for what, one in seen]
+        print_table(("source", "organization", "id", "tenant"), told, "")

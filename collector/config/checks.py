@@ -60,6 +60,7 @@ def check_sinks(
     _check_renames(sinks, "sinks", report)
     _check_paths(sinks, report)
     _check_accounts(tenants, report)
+    _check_partners(tenants, report)
     known = _known_words(tenants)
     for name, sink in sinks.items():
         here: Location = ("sinks", name)
@@ -126,6 +127,17 @@ def _check_accounts(tenants: Mapping[str, TenantConfig], report: Report) -> None
             if owner != f"{name}/{source.name}":
                 here = ("tenants", name, "sources", index, who)
                 report.warn(here, f"{owner} reads the same account: its events are delivered twice")
+
+
+def _check_partners(tenants: Mapping[str, TenantConfig], report: Report) -> None:
+    """A customer may be read with a partner's credentials or with its own; with both, what both see comes twice."""
+    for name, tenant in tenants.items():
+        types = {source.type for source in tenant.sources}
+        for other in sorted(tenant.names - {name}):
+            own = [source for source in tenants[other].sources if source.type in types] if other in tenants else []
+            if own:
+                message = f"{other}/{own[0].name} reads the same vendor: what both see is delivered twice"
+                report.warn(("tenants", name, "organizations"), message)
 
 
 def _check_horizons(tenants: Mapping[str, TenantConfig], state: StateConfig, report: Report) -> None:

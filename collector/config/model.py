@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, PrivateAttr, SecretStr, SerializeAsAny, S
 
 from collector.settings import Name, Settings, passwords_in
 from collector.sinks.config import SinkConfig
-from collector.sources.config import SourceConfig
+from collector.sources.config import Organizations, SourceConfig
 from collector.units import PositiveDuration, Size
 
 _MEBIBYTE = 1 << 20
@@ -81,7 +81,7 @@ class TenantConfig(Settings):
     labels: dict[LabelName, str] = Field(default_factory=dict)
     """Put on every event of this tenant."""
 
-    organizations: dict[str, Name] = Field(default_factory=dict)
+    organizations: Organizations = Field(default_factory=dict)
     """Vendor's organization id to the tenant name to put on its events, for partner credentials; others keep ours."""
 
     sources: tuple[SerializeAsAny[SourceConfig], ...] = ()
@@ -91,9 +91,17 @@ class TenantConfig(Settings):
     """The name under which the state knows this tenant."""
 
     @property
+    def mapped(self) -> dict[str, str]:
+        """`organization_key` to tenant name, of the tenant itself and of its sources."""
+        mapped = dict(self.organizations)
+        for source in self.sources:
+            mapped |= source.own_organizations or {}
+        return mapped
+
+    @property
     def names(self) -> frozenset[str]:
-        """Every tenant name that events of this tenant may carry, without the tenant's own."""
-        return frozenset(self.organizations.values())
+        """Every tenant name that events of this tenant may carry, without the tenant's own unless it is mapped to."""
+        return frozenset(self.mapped.values())
 
 
 class Config(Settings):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from collector.model import Event, Normalized, Record, StreamId
+from collector.model import OWNER_UNKNOWN, Event, Normalized, Record, StreamId, organization_key
 from collector.pipeline.normalizing import make_event
 from collector.store import DeadLetter, LogPage, Position
 
@@ -28,10 +28,22 @@ class Vendor:
 
 @dataclass(frozen=True, slots=True)
 class TenantView:
-    """What of a tenant's configuration is put on its events."""
+    """What of a tenant's configuration is put on its events.
+
+    `organizations`: `organization_key` to tenant name; `mapped_labels`: that tenant's labels, where it has other ones.
+    `by_owner`: organizations are told apart even if none is mapped yet.
+    """
 
     labels: Mapping[str, str]
     organizations: Mapping[str, str]
+    mapped_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    by_owner: bool = False
+
+    def is_without_tenant(self, organization_id: str) -> bool:
+        """Whether a partner's credentials brought something of an organization that nobody mapped."""
+        if not organization_id or not (self.organizations or self.by_owner):
+            return False
+        return organization_key(organization_id) not in self.organizations
 
 
 _NOBODY = TenantView({}, {})
@@ -68,7 +80,8 @@ class Events:
     """Turns log pages into events, and remembers the newest so that further sinks get them for nothing.
 
     One log each: pages are told apart by their number. `on_unparsed` and `on_unknown` are told, once per record, of
-    those that could not be understood, and of names that no table knows.
+    those that could not be understood, and of names that no table knows; `on_unmapped` of events of organizations
+    without a tenant, `on_owner_unknown` of those whose device's owner could not be told.
     """
 
     def __init__(
@@ -83,12 +96,17 @@ class Events:
         self.unknown: dict[str, int] = {}
         self.on_unparsed: Callable[[StreamId, int], None] | None = None
         self.on_unknown: Callable[[StreamId, Sequence[str]], None] | None = None
+        self.on_unmapped: Callable[[StreamId, Event], None] | None = None
+        self.on_tenants: Callable[[Mapping[str, TenantView]], None] | None = None
+        self.on_owner_unknown: Callable[[StreamId], None] | None = None
 
     def set_tenants(self, tenants: Mapping[str, TenantView]) -> None:
         """Use other labels and organizations from now on."""
         self._tenants = tenants
         self._kept.clear()
         self._bytes = 0
+        if self.on_tenants is not None:
+            self.on_tenants(tenants)
 
     def of_page(self, page: LogPage) -> PageEvents:
         """The page's events, position by position."""
@@ -133,6 +151,7 @@ class Events:
             organizations=tenant.organizations,
             fetched_at=page.fetched_at,
             normalize=vendor.normalize,
+            mapped_labels=tenant.mapped_labels,
         )
 
     def _count(self, page: LogPage, offset: int, event: Event, unknown: tuple[str, ...]) -> None:
@@ -145,6 +164,12 @@ class Events:
             self.on_unparsed(page.stream, 1)
         if unknown and self.on_unknown is not None:
             self.on_unknown(page.stream, unknown)
+        if self.on_unmapped is not None:
+            view = self._tenants.get(page.stream.tenant, _NOBODY)
+            if view.is_without_tenant(event.organization_id):
+                self.on_unmapped(page.stream, event)
+        if OWNER_UNKNOWN in event.flags and self.on_owner_unknown is not None:
+            self.on_owner_unknown(page.stream)
         for name in unknown:
             key = f"{page.source_type}:{name}"
             if key in self.unknown or len(self.unknown) < _MAX_UNKNOWN_NAMES:

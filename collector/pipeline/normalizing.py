@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
-from collector.model import Event, Normalized, Record, StreamId, event_uid
+from collector.model import Event, Normalized, Record, StreamId, event_uid, organization_key
 from collector.repair import repair_json
 from collector.timestamps import format_utc
 
@@ -31,16 +32,21 @@ _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What all records of one stream share. `organizations`: vendor organization id to the tenant on its events."""
+    """What all records of one stream share.
+
+    `organizations`: vendor organization id, as `organization_key` has it, to the tenant on its events;
+    `mapped_labels`: the labels of those tenants that have some of their own.
+    """
 
     stream: StreamId
     vendor: str
     product: str
     labels: Mapping[str, str]
     organizations: Mapping[str, str]
+    mapped_labels: Mapping[str, Mapping[str, str]]
 
 
-def make_event(
+def make_event(  # noqa: PLR0913 -- by name only; what of a stream, a tenant and a page goes into an event
     record: Record,
     *,
     stream: StreamId,
@@ -50,13 +56,14 @@ def make_event(
     organizations: Mapping[str, str],
     fetched_at: datetime,
     normalize: Normalize,
+    mapped_labels: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> tuple[Event, tuple[str, ...]]:
     """Make the event of one record; also the names of vendor fields and values that no table knows, to be counted.
 
     Never raises for what a record holds: what can't be understood goes out as kind `unparsed`, raw intact, with the
     class of the error in `error.type`. The same record gives the same event each time.
     """
-    origin = Origin(stream, vendor, product, labels, organizations)
+    origin = Origin(stream, vendor, product, labels, organizations, mapped_labels)
     raw, repaired = repair_json(record.raw)
     readable = record if raw is record.raw else replace(record, raw=raw)
     try:
@@ -77,13 +84,14 @@ def _event(seen: Normalized, origin: Origin, record: Record, raw: bytes, fetched
     if occurred_at != claimed:
         fields = {**fields, ORIGINAL_TIME: format_utc(claimed)}
         flags = (*flags, CLOCK)
+    mapped = origin.organizations.get(organization_key(seen.organization_id)) if origin.organizations else None
     return Event(
         uid=event_uid(origin.vendor, origin.stream.feed, record.id),
         id=seen.id,
         vendor=origin.vendor,
         product=origin.product,
-        tenant=origin.organizations.get(seen.organization_id, origin.stream.tenant),
-        labels=origin.labels,
+        tenant=mapped or origin.stream.tenant,
+        labels=origin.mapped_labels.get(mapped, origin.labels) if mapped else origin.labels,
         organization_id=seen.organization_id,
         organization_name=seen.organization_name,
         source=origin.stream.source,

@@ -37,6 +37,8 @@ class FeedStatus:
     unparsed: int = 0
     unknown: dict[str, int] = field(default_factory=dict)
     """The vendor's fields and values that no table knows, the first `MAX_UNKNOWN_NAMES` of them, how often each."""
+    owner_unknown: int = 0
+    """Events that went to the source's own tenant because their device's owner could not be told."""
     caught_up: bool = False
     swept: bool = False
     interval_seconds: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -42,6 +42,27 @@ class Source(Protocol):
 
         Raises:
             SourceError: what is wrong, in words for the operator.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """A customer at the vendor, whose events a partner's credentials see. `id` is what `organization_id` has."""
+
+    id: str
+    name: str = ""
+
+
+@runtime_checkable
+class SeesOrganizations(Protocol):
+    """A source that can tell whose events it sees, for `collector check`."""
+
+    async def organizations(self) -> Sequence[Organization] | None:
+        """Every organization, or owner of devices, that the credentials see, once; None: its events do not tell them.
+
+        Raises:
+            SourceError: they can't be listed, which says nothing about the feeds.
         """
         ...
 

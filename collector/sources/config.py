@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
+from collector.model import organization_key
 from collector.settings import Location, Name, Proxy, Settings, Words
 from collector.units import Duration, PositiveDuration, format_duration
 
@@ -83,6 +84,27 @@ class EgressConfig(Settings):
         if not isinstance(data, str):
             return data
         return {"proxy": data} if "://" in data else {"local_address": data}
+
+
+def parse_organizations(given: dict[str, str]) -> dict[str, str]:
+    """Check a map of the vendor's organization ids to tenant names; gives it back by `organization_key`.
+
+    Raises:
+        ValueError: an id is empty, or stands there twice.
+    """
+    mapped: dict[str, str] = {}
+    for organization, tenant in given.items():
+        key = organization_key(organization)
+        if not key:
+            raise ValueError("an organization's id must not be empty")
+        if key in mapped:
+            raise ValueError(f"{key} stands here twice: upper and lower case make no difference")
+        mapped[key] = tenant
+    return mapped
+
+
+Organizations = Annotated[dict[str, Name], AfterValidator(parse_organizations)]
+"""The vendor's organization ids, by `organization_key`, to the tenant names to put on their events."""
 
 
 def _or_short(schema: dict[str, Any]) -> None:
@@ -160,6 +182,15 @@ class SourceConfig(Settings):
         proxy = self.proxy or self.egress.proxy
         through = urlsplit(proxy).netloc.rpartition("@")[2].lower() if proxy else ""
         return " through ".join(part for part in (self.egress.local_address, through) if part)
+
+    @property
+    def own_organizations(self) -> Mapping[str, str] | None:
+        """Organizations that this source alone maps to tenants, besides those of its tenant; None: it tells none."""
+        return None
+
+    def without_names(self) -> Self:
+        """The same, less what only names tenants: no reason to begin anew when it changes."""
+        return self
 
     def remarks(self) -> Iterator[tuple[Location, str]]:
         """Unverified certificates, which are legal but an open door."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from collector.settings import Location, Origin, each_once, is_loopback
-from collector.sources.config import RateLimitConfig, SourceConfig, SweepConfig
+from collector.sources.config import Organizations, RateLimitConfig, SourceConfig, SweepConfig
 from collector.units import Duration, PositiveDuration
 
 Feed = Literal["detections", "incidents"]
@@ -38,6 +38,10 @@ class EsetRateLimitConfig(RateLimitConfig):
 
     per: PositiveDuration = timedelta(seconds=1)
     """... in any span of this length."""
+
+
+def _or_true(schema: dict[str, Any]) -> None:
+    schema.get("anyOf", []).append({"type": "boolean"})
 
 
 class EsetConfig(SourceConfig):
@@ -79,8 +83,19 @@ class EsetConfig(SourceConfig):
     reread_open: PositiveDuration | None = None
     """How often open incidents are read again, for what joins them without moving their time; null: every 15 polls."""
 
+    by_owner: Organizations | None = Field(default=None, json_schema_extra=_or_true)
+    """Owner of a device, a uuid, to the tenant name to put on the events of its devices: for one API user of an MSP.
+
+    `true` asks for the owners, too, and leaves the map to the tenant's `organizations`.
+    """
+
     rate_limit: EsetRateLimitConfig = EsetRateLimitConfig()
     """The vendor's limit of requests, which sources of the same account share."""
+
+    @field_validator("by_owner", mode="before")
+    @classmethod
+    def _may_be_true(cls, value: Any) -> Any:
+        return ({} if value else None) if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _has_somewhere_to_ask(self) -> Self:
@@ -110,6 +125,15 @@ class EsetConfig(SourceConfig):
             return None
         return self.device_url or f"https://{self.region}.device-management.eset.systems"
 
+    @property
+    def own_organizations(self) -> Mapping[str, str] | None:
+        """Those of `by_owner`."""
+        return self.by_owner
+
+    def without_names(self) -> Self:
+        """The same, with no owner mapped."""
+        return self.model_copy(update={"by_owner": None if self.by_owner is None else {}})
+
     def remarks(self) -> Iterator[tuple[Location, str]]:
         """Plain HTTP to somewhere else, more requests than the vendor takes; besides what every source has."""
         yield from super().remarks()
@@ -120,4 +144,5 @@ class EsetConfig(SourceConfig):
         if self.rate_limit.requests > _VENDORS_LIMIT * self.rate_limit.per.total_seconds():
             yield ("rate_limit",), f"the vendor refuses what is over {_VENDORS_LIMIT} requests a second"
         if self.device_origin is None:
-            yield ("device_url",), "without it, and without region, the devices' names can't be asked for"
+            owners = "" if self.by_owner is None else ": no event is delivered by its device's owner"
+            yield ("device_url",), f"without it, and without region, the devices' names can't be asked for{owners}"

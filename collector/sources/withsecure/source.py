@@ -12,12 +12,13 @@ from pydantic import BaseModel
 from collector.errors import CheckpointExpired, SourceDenied, SourceProtocolError
 from collector.model import Checkpoint, Lane, Page, Window
 from collector.sources import lanes
-from collector.sources.base import BudgetKey, Source, SourceContext, SourcePlugin
+from collector.sources.base import BudgetKey, Organization, Source, SourceContext, SourcePlugin
 from collector.sources.withsecure.cef import CEF_TABLE
 from collector.sources.withsecure.client import WithSecureClient
 from collector.sources.withsecure.config import WithSecureConfig
 from collector.sources.withsecure.incidents import Incidents
 from collector.sources.withsecure.normalize import SEVERITY_NUMBERS, normalize
+from collector.sources.withsecure.organizations import list_organizations
 from collector.sources.withsecure.security_events import SecurityEvents
 
 FEEDS = ("security_events", "incidents")
@@ -45,6 +46,10 @@ class WithSecureSource:
             if exc.resume is not None:
                 raise
             raise lanes.expired(after, str(exc)) from exc
+
+    async def organizations(self) -> Sequence[Organization]:
+        """As `SeesOrganizations.organizations`."""
+        return await list_organizations(self._client)
 
     async def check(self) -> Sequence[str]:
         """As `Source.check`."""

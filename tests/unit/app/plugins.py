@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -10,11 +11,11 @@ from typing import Literal
 from pydantic import BaseModel, Field, SecretStr
 
 from collector.errors import SinkError, SourceError
-from collector.model import Checkpoint, Lane, Normalized, Page, Record, Window
+from collector.model import OWNER_UNKNOWN, Checkpoint, Lane, Normalized, Page, Record, Window
 from collector.settings import Location
 from collector.sinks.base import Batch, SinkContext, SinkPlugin
 from collector.sinks.config import SinkConfig
-from collector.sources.base import BudgetKey, SourceContext, SourcePlugin
+from collector.sources.base import BudgetKey, Organization, SourceContext, SourcePlugin
 from collector.sources.config import RateLimitConfig, SourceConfig, SweepConfig
 from collector.testing import RecordingSink, make_record
 from collector.testing.clock import START
@@ -36,6 +37,7 @@ class MemoryVendor:
         self.contexts: list[SourceContext] = []
         self.open = 0
         self.remarks: list[str] = []
+        self.customers: Sequence[Organization] | SourceError | None = None
 
     def add(self, *numbers: int, feed: str = "alerts", raw: bytes | None = None) -> None:
         self.records[feed] += [make_record(n) if raw is None else make_record(n, raw=raw) for n in numbers]
@@ -56,6 +58,11 @@ class MemoryVendor:
         if isinstance(self.failure, SourceError):
             raise self.failure
         return self.remarks
+
+    async def organizations(self) -> Sequence[Organization] | None:
+        if isinstance(self.customers, SourceError):
+            raise self.customers
+        return self.customers
 
 
 class MemorySink(RecordingSink):
@@ -137,7 +144,7 @@ def _normalize(feed: str, record: Record) -> Normalized:
     if b"broken" in record.raw:
         raise ValueError(feed)
     unknown = ("surprise",) if b"surprise" in record.raw else ()
-    organization = "org-1" if b"org-1" in record.raw else ""
+    organization = re.search(rb'"org":"([^"]+)"', record.raw)
     return Normalized(
         id=record.id,
         kind="detection",
@@ -145,7 +152,9 @@ def _normalize(feed: str, record: Record) -> Normalized:
         severity_vendor="",
         title="",
         recorded_at=record.recorded_at,
-        organization_id=organization,
+        organization_id=organization[1].decode() if organization else "",
+        organization_name=f"Name of {organization[1].decode()}" if organization else "",
+        flags=(OWNER_UNKNOWN,) if b"nobody" in record.raw else (),
         unknown=unknown,
     )
 

@@ -15,6 +15,7 @@ import orjson
 
 from collector.http import Answer
 from collector.redaction import Redactor
+from collector.sources.slicing import BOM
 
 _LONGEST, _LONGEST_ID, _LARGEST_BODY = 300, 200, 1 << 16
 # What ends a line or moves a cursor has no place in a log line.
@@ -63,7 +64,7 @@ def printable(text: str) -> str:
 def read_json(body: bytes) -> dict[str, Any]:
     """The JSON object a body is; empty where it is none."""
     try:
-        content = orjson.loads(body)
+        content = orjson.loads(body.removeprefix(BOM))
     except orjson.JSONDecodeError:
         return {}
     return content if isinstance(content, dict) else {}

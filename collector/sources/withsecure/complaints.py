@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from collector.http import Answer
+from collector.sources.slicing import BOM
 
 _LONGEST, _LONGEST_TRANSACTION = 300, 200
 # What ends a line or moves a cursor has no place in a log line.
@@ -59,7 +60,7 @@ def transaction_of(answer: Answer) -> str:
 def read_json(body: bytes) -> dict[str, Any]:
     """The JSON object a body is; empty where it is none."""
     try:
-        content = orjson.loads(body)
+        content = orjson.loads(body.removeprefix(BOM))
     except orjson.JSONDecodeError:
         return {}
     return content if isinstance(content, dict) else {}

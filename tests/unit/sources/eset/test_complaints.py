@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from collector.http import Answer
-from collector.sources.eset.complaints import read_complaint, request_id_of
+from collector.sources.eset.complaints import read_complaint, read_json, request_id_of
 
 
 def answer(status: int = 500, body: bytes = b"", **headers: str) -> Answer:
@@ -53,3 +53,7 @@ def test_a_gateways_page_is_told_from_the_vendors_words() -> None:
     assert read_complaint(answer(body=b" \r\n<!doctype html>"), ()).is_page
     assert not read_complaint(answer(body=b"{}"), ()).is_page
     assert not read_complaint(answer(), ()).is_page
+
+
+def test_a_byte_order_mark_ahead_of_an_object_is_no_part_of_it() -> None:
+    assert read_json(b'\xef\xbb\xbf{"access_token":"x"}') == {"access_token": "x"}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from collector.http import Answer
-from collector.sources.withsecure.complaints import read_complaint, transaction_of
+from collector.sources.withsecure.complaints import read_complaint, read_json, transaction_of
 
 
 def answer(header: str | None, body: bytes = b"") -> Answer:
@@ -27,3 +27,7 @@ def test_a_transaction_can_be_stored_and_logged_whatever_bytes_it_came_as(header
 
 def test_the_bodys_transaction_is_cleaned_likewise() -> None:
     assert transaction_of(answer(None, b'{"transactionId":"a\\nb"}')) == "a b"
+
+
+def test_a_byte_order_mark_ahead_of_an_object_is_no_part_of_it() -> None:
+    assert read_json(b'\xef\xbb\xbf{"access_token":"x"}') == {"access_token": "x"}

@@ -37,6 +37,8 @@ Service = Literal["incident", "device"]
 # What a stale token or response id gets is not documented but for 404; without it the next answer tells what is wrong.
 _STALE = (400, 404, 410, 422)
 _SPENT_KEPT = 256
+# So many ids in a row that are gone, each of them new: it is the request that is refused.
+_GONE_IN_A_ROW = 3
 # A service that refused a fresh token is not worth a login at each attempt.
 _FORBIDDEN_SECONDS = 600.0
 # So many new tokens refused, of which the last was got by password, are no accident.
@@ -44,7 +46,14 @@ _REFUSED_IN_A_ROW = 2
 
 
 class ResponseGone(SourceUnavailable):
-    """The vendor has not got the pending answer any more: send the query again without the response id."""
+    """The vendor has not got the pending answer any more: send the query again without the response id.
+
+    `refusal`: what the same answer means where it is the request that is refused, since the status does not tell.
+    """
+
+    def __init__(self, message: str, refusal: SourceError) -> None:
+        super().__init__(message)
+        self.refusal = refusal
 
 
 class TookTooLong(SourceUnavailable):
@@ -147,6 +156,7 @@ class EsetClient:
         Raises:
             TookTooLong: the answer was not made within the time that the vendor keeps it, besides what `get` says.
         """
+        gone = 0
         request = fingerprint(service, path, query)
         if kept is not None and (kept.request != request or kept.response_id in self._spent):
             kept = None
@@ -157,11 +167,14 @@ class EsetClient:
             try:
                 response_id = kept.response_id if kept else None
                 return await self.get(service, path, query, lane, response_id=response_id, tokened=tokened)
-            except ResponseGone:
+            except ResponseGone as exc:
+                gone = 1 + (kept.gone if kept else 0)
+                if gone >= _GONE_IN_A_ROW:
+                    raise exc.refusal from exc
                 kept = None
                 return await self.get(service, path, query, lane, tokened=tokened)
         except Pending as pending:
-            return PendingAnswer.after(pending, request, self.vendor_clock.read().now, kept)
+            return PendingAnswer.after(pending, request, self.vendor_clock.read().now, kept, gone)
 
     async def _authorized(self, path: str, url: str, lane: Lane, response_id: str | None) -> Answer:
         """Send a request with a good token; with a new one once more where the vendor does not like that."""
@@ -199,7 +212,7 @@ class EsetClient:
         complaint = read_complaint(answer, self._login.secrets)
         message = f"{path}: {complaint}"
         if answer.status in _STALE and response_id is not None:
-            return ResponseGone(message)
+            return ResponseGone(message, self._refusal(path, answer, response_id=None, tokened=tokened))
         if answer.status in _STALE and tokened:
             return CheckpointExpired(f"{path}: the token is refused: {complaint}")
         if answer.status == 504:

@@ -38,6 +38,7 @@ class PendingAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `asked_at`: vendor time when the request was first sent. `tries`: how often it was answered 202. `request`: its
     `fingerprint`, so that an id goes only ever with its own request. `wish`: seconds the vendor asked to wait last.
+    `gone`: how many ids of this request ahead of this one were gone when asked for, in a row.
     """
 
     response_id: str
@@ -45,9 +46,12 @@ class PendingAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     tries: int
     request: str
     wish: float | None = None
+    gone: int = 0
 
     @classmethod
-    def after(cls, pending: Pending, request: str, now: datetime, before: PendingAnswer | None = None) -> PendingAnswer:
+    def after(
+        cls, pending: Pending, request: str, now: datetime, before: PendingAnswer | None = None, gone: int = 0
+    ) -> PendingAnswer:
         """What to keep after a 202; `before`: what was kept ahead of it, None if the request was a first one."""
         return cls(
             response_id=pending.response_id,
@@ -55,6 +59,7 @@ class PendingAnswer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             tries=1 if before is None else min(before.tries + 1, _LONGEST_TRIES),
             request=request,
             wish=pending.wish,
+            gone=gone if before is None else before.gone,
         )
 
     def to_json(self) -> dict[str, Any]:

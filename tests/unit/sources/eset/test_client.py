@@ -342,14 +342,16 @@ async def test_a_response_id_outlives_trouble_on_the_way(said: Say) -> None:
     assert [asked.response_id for asked in it.vendor.data] == ["3f0c", "3f0c"]
 
 
-async def ask(it: Bench, kept: PendingAnswer | None, *, page: str = "1") -> Answer | PendingAnswer:
+async def ask(
+    it: Bench, kept: PendingAnswer | None, *, page: str = "1", tokened: bool = False
+) -> Answer | PendingAnswer:
     """As a lane does, what is kept going through a checkpoint's JSON."""
     kept = None if kept is None else PendingAnswer.from_json(json.loads(json.dumps(kept.to_json())))
-    return await it.client.ask("incident", DETECTIONS, [("page", page)], Lane.TIP, kept)
+    return await it.client.ask("incident", DETECTIONS, [("page", page)], Lane.TIP, kept, tokened=tokened)
 
 
-async def keep(it: Bench, kept: PendingAnswer | None = None) -> PendingAnswer:
-    outcome = await ask(it, kept)
+async def keep(it: Bench, kept: PendingAnswer | None = None, *, tokened: bool = False) -> PendingAnswer:
+    outcome = await ask(it, kept, tokened=tokened)
     assert isinstance(outcome, PendingAnswer)
     return outcome
 
@@ -389,6 +391,24 @@ async def test_what_is_gone_is_asked_for_from_scratch_at_once() -> None:
 
     assert (kept.response_id, kept.tries) == ("new", 1)
     assert [asked.response_id for asked in it.vendor.data] == [None, "one", None]
+
+
+@pytest.mark.parametrize(
+    ("status", "tokened", "refusal"),
+    [(400, True, CheckpointExpired), (404, True, CheckpointExpired), (404, False, NotOffered)],
+    ids=["dead token", "dead token not found", "not offered"],
+)
+async def test_a_request_whose_every_pending_answer_is_gone_is_refused(
+    status: int, tokened: bool, refusal: type[Exception]
+) -> None:
+    async with bench() as it:
+        it.vendor.says.extend([pending("a"), empty(status), pending("b"), empty(status), pending("c"), empty(status)])
+        kept = await keep(it, tokened=tokened)
+        kept = await keep(it, await keep(it, kept, tokened=tokened), tokened=tokened)
+        with pytest.raises(refusal):
+            await ask(it, kept, tokened=tokened)
+
+    assert [asked.response_id for asked in it.vendor.data] == [None, "a", None, "b", None, "c"]
 
 
 async def test_an_id_never_goes_with_another_request() -> None:

@@ -2,5 +2,6 @@
 
 BUILTIN = {
     "file": "collector.sinks.file:PLUGIN",
+    "splunk_hec": "collector.sinks.splunk_hec:PLUGIN",
     "syslog": "collector.sinks.syslog:PLUGIN",
 }

@@ -30,9 +30,10 @@ Key = tuple[str, str]
 class Waiting(Protocol):
     """What needs to be known of a delivery loop."""
 
-    position: Position
     status: SinkStatus
 
+    @property
+    def position(self) -> Position: ...
     @property
     def idle(self) -> bool: ...
     @property

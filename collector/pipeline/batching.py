@@ -62,6 +62,7 @@ class Plan:
 class _Draft:
     """A batch that is being filled."""
 
+    destination: str
     limits: BatchLimits
     partition: Partition | None
     events: list[Event] = field(default_factory=list)
@@ -102,13 +103,14 @@ class _Draft:
 
     def plan(self, end: Position) -> Plan:
         faults.point("format.after")
-        return Plan(Batch("", self.events, self.payloads), self.origins, end, self.unformatted)
+        return Plan(Batch(self.destination, self.events, self.payloads), self.origins, end, self.unformatted)
 
 
 class Batcher:
     """Reads on from wherever it is asked; keeps nothing but what it has read ahead."""
 
-    def __init__(self, reader: LogReader, events: Events, stage: Stage) -> None:
+    def __init__(self, reader: LogReader, events: Events, stage: Stage, destination: str = "") -> None:
+        self.destination = destination
         self._reader = reader
         self._events = events
         self._stage = stage
@@ -117,7 +119,7 @@ class Batcher:
 
     async def next(self, after: Position, limits: BatchLimits, partition: Partition | None) -> Plan:
         """The next batch behind `after`; an empty one only moves the cursor, or is at the end of the log."""
-        draft = _Draft(limits, partition)
+        draft = _Draft(self.destination, limits, partition)
         end = after
         while True:
             chunk = await self._read(end)

@@ -10,46 +10,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Literal
 
 import structlog
 
-from collector.backoff import Backoff
 from collector.clock import Clock
-from collector.errors import SinkDenied, SinkUnavailable, StoreFull
+from collector.errors import SinkDenied, SinkError, SinkUnavailable, StoreFull
 from collector.model import Event, StreamId
-from collector.pipeline.batching import Batcher, Plan, refused
+from collector.pipeline.batching import Batcher
 from collector.pipeline.bookkeeping import Bookkeeping
+from collector.pipeline.carrier import MOST_WAIT, Carrier
+from collector.pipeline.convoy import Convoy
 from collector.pipeline.events import Events
 from collector.pipeline.log import Log
 from collector.pipeline.notices import Notices, Outcome
 from collector.pipeline.pausing import pause
-from collector.pipeline.probation import LOOK_SECONDS, Probation, Settlement
-from collector.pipeline.receiver import Receiver, deadline
-from collector.pipeline.refusals import Refusals, RefusesAll
+from collector.pipeline.probation import Settlement
+from collector.pipeline.receiver import SINK_SECONDS, Receiver, deadline
+from collector.pipeline.refusals import RefusesAll
 from collector.pipeline.retries import Retries
-from collector.pipeline.shipment import Shipment
 from collector.pipeline.sink_report import SinkReport
 from collector.pipeline.status import SinkStatus
-from collector.sinks.base import Batch, Receipt, Sink
+from collector.sinks.base import Receipt, Sink
 from collector.store import Cursor, DeadLetter, Position, Store
 
 log = structlog.get_logger()
 
 _BASE, _CAP = 0.5, 60.0
-_HELD_BASE, _HELD_CAP = 5.0, 300.0
-_FULL_CAP = 10.0
-_LEAST_WAIT, _MOST_WAIT = 0.1, 3600.0
+_LEAST_WAIT = 0.1
+# For batches that are with a sink of which another one failed: what it answers need not be sent again.
+_ANSWER_SECONDS = 10.0
 MAX_DEAD_LETTERS = 10_000
 
 
 class Delivery:
     """Owns one sink and its cursor.
 
-    `run` is the loop, `stop` has it come to rest between two batches. Everything before `position` is delivered or not
-    for this sink; `settled` is the cursor as the store has it.
+    `run` is the loop, `stop` has it come to rest between two batches.
     """
 
     def __init__(  # noqa: PLR0917 -- the loop's collaborators
@@ -63,18 +61,12 @@ class Delivery:
         status: SinkStatus,
     ) -> None:
         self.receiver = receiver
-        self.position = cursor.position
-        self.settled = cursor.position
         self.status = status
         self._destination = cursor.destination
         self._store = store
         self._reader = log_.reader(receiver.stage.takes_stream)
         self._events = events
-        self._batcher = Batcher(self._reader, events, receiver.stage)
         self._clock = clock
-        self._shipment: Shipment | None = None
-        self._probation = Probation()
-        self._refusals = Refusals()
         self._held: Literal["denied", "refuses"] | None = None
         self._skip_to: Position | None = None
         self._retries = Retries(receiver.name, store, events, receiver.stage.encode)
@@ -83,13 +75,24 @@ class Delivery:
         self._stopping = False
         self.stopped = False
         self._asked = asyncio.Event()
-        self._failures = Backoff(_BASE, _CAP)
-        self._held_waits = Backoff(_HELD_BASE, _HELD_CAP)
         self._report = SinkReport(status, clock)
         self._books = Bookkeeping(receiver.name, cursor, store, clock, self._report)
+        self._rendered = receiver.destination
+        batcher = Batcher(self._reader, events, receiver.stage, receiver.destination)
+        self._carrier = Carrier(cursor.position, self._reader, batcher, self._books, self._report, clock, self._asked)
         self._log = log.bind(sink=receiver.name)
 
     # -- what others ask of it --------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """What lies before it is delivered, or not for this sink."""
+        return self._carrier.position
+
+    @property
+    def settled(self) -> Position:
+        """The cursor as the store has it."""
+        return self._carrier.settled
 
     @property
     def idle(self) -> bool:
@@ -132,7 +135,7 @@ class Delivery:
     def release(self) -> None:
         """Try again at once, as if it had never failed: somebody may have changed the reason why it is held."""
         self._held = None
-        self._refusals.forget()
+        self._carrier.refusals.forget()
         self.wake()
 
     def stop(self) -> None:
@@ -150,7 +153,7 @@ class Delivery:
         target = self.holds
         if not self._resting or target <= self.settled:
             return
-        self.position = self.settled = target  # before the wait: the loop may deliver, and settle, meanwhile
+        self._carrier.move(target)  # before the wait: the loop may deliver, and settle, meanwhile
         with suppress(StoreFull):  # nothing is lost by a cursor that stays behind
             await self._store.settle(self.receiver.name, self._destination, target)
 
@@ -162,8 +165,7 @@ class Delivery:
 
     async def run(self) -> None:
         """Deliver, for ever; open the sink again after each failure."""
-        self._shipment = None  # after a crash nothing is known of it
-        self._probation.clear()
+        self._carrier.forget()  # after a crash nothing is known of what was sent
         while not self._stopping:
             self._asked.clear()
             try:
@@ -171,31 +173,30 @@ class Delivery:
                 await self._session()
             except SinkDenied as exc:
                 self._held = "refuses" if isinstance(exc, RefusesAll) else "denied"
-                await self._failed(exc, self._held_waits.next())
+                await self._failed(exc, self._carrier.held_waits.next())
             except SinkUnavailable as exc:
-                waits = self._failures if self._held is None else self._held_waits
+                waits = self._carrier.failures if self._held is None else self._carrier.held_waits
                 await self._failed(exc, max(waits.next(), exc.retry_after or 0.0))
             except StoreFull as exc:
-                await self._failed(exc, self._failures.next())
+                await self._failed(exc, self._carrier.failures.next())
         self.stopped = True
         await asyncio.Event().wait()  # until cancelled: a loop that returns looks like one that died
 
     async def _failed(self, exc: Exception, wait: float) -> None:
-        if self._shipment is not None and not self._shipment.scattered:
-            self._shipment = None
-        self._probation.clear()
-        self._batcher.forget()
+        self._carrier.failed()
         self._report.failure(exc, "backing_off" if self._held is None else "held")
         await self._pause(wait)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until somebody asks for something."""
-        await pause(self._clock, min(seconds, _MOST_WAIT), self._asked)
+        await pause(self._clock, min(seconds, MOST_WAIT), self._asked)
 
     async def _session(self) -> None:
         async with self.receiver.opened(self._clock, self._books.state) as sink:
             if self._held is not None:
                 await self._probe(sink)
+            if sink.max_in_flight > 1:
+                await self._go_together(sink)
             while not self._stopping:
                 await self._turn(sink)
 
@@ -205,59 +206,54 @@ class Delivery:
         if self._held == "denied":
             async with deadline():
                 await sink.probe()
-        elif self._shipment is not None:
-            good = await self._send_waiting(sink, self._shipment, most=1, probing=True)
         else:
-            plan = await self._batcher.next(self.position, replace(sink.limits, max_events=1), None)
-            good = await self._deliver(sink, plan, probing=True)
+            good = await self._carrier.probe(sink)
         if not good:
             raise SinkUnavailable("the receiver defers the event it was probed with")
         self._held = None
-        self._refusals.forget()
+        self._carrier.refusals.forget()
         self._report.recovered()
 
-    async def _turn(self, sink: Sink) -> None:
+    async def _go_together(self, sink: Sink) -> None:
+        """Have several batches with the sink at the same time; one that fails ends it for all, but not at once."""
+        failure: SinkError | StoreFull | None = None
+        async with asyncio.TaskGroup() as group:
+            convoy = Convoy(group, partial(self._books.send, sink), self._reader.woken)
+            try:
+                while not self._stopping:
+                    await self._turn(sink, convoy)
+            except (SinkError, StoreFull) as exc:
+                failure = exc
+            await self._carrier.bring_in(convoy, SINK_SECONDS if failure is None else _ANSWER_SECONDS)
+            convoy.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _turn(self, sink: Sink, convoy: Convoy | None = None) -> None:
         self._reader.woken.clear()
         self._asked.clear()
+        full = self.status.dead_letters >= MAX_DEAD_LETTERS
+        if convoy is not None:
+            await self._carrier.land(convoy)
+            if convoy and (full or self.skipping):
+                await self._reader.woken.wait()
+                return
         await self._skip_if_asked()
         await self._retry_if_asked(sink)
         if self.status.dead_letters >= MAX_DEAD_LETTERS:
             await self._wait_for_decisions()
         elif self._notices:
             await self._speak(sink)
-        elif self._shipment is not None:
-            await self._send_waiting(sink, self._shipment, most=None, probing=False)
-        elif self._probation:
-            await self._go_on(sink)
-        elif self.idle and not self._retries:
+        elif self.idle and not self._carrier.busy and not self._retries:
             await self._rest()
+        elif convoy is None:
+            await self._carrier.turn(sink)
         else:
-            self.position = self._reader.reach(self.position)
-            plan = await self._batcher.next(self.position, sink.limits, sink.partition)
-            await self._deliver(sink, plan, probing=False)
-
-    async def _go_on(self, sink: Sink) -> None:
-        """Deliver behind what is not certain yet; settle what has become so."""
-        now = self._clock.monotonic()
-        if self._probation.look(now):
-            await self._books.send(sink, Batch(self._destination, (), ()))
-            certain = self._probation.due(now)
-            if certain is not None:
-                self._failures.reset()
-                self._held_waits.reset()
-                await self._store_settlement(certain)
-            return
-        ahead = self._probation.end  # of which the reader is told nothing yet: it may have to come back
-        if self._probation.is_full or self._reader.has_all(ahead):
-            await pause(self._clock, LOOK_SECONDS, self._reader.woken)
-            return
-        plan = await self._batcher.next(ahead, sink.limits, sink.partition)
-        await self._deliver(sink, plan, probing=False)
+            await self._carrier.launch(sink, convoy)
 
     async def _rest(self) -> None:
         """Wait for something to deliver."""
-        self.position = self._reader.reach(self.position)
-        self._batcher.forget()
+        self._carrier.rest()
         self._report.recovered()
         self._resting = True
         try:
@@ -272,80 +268,10 @@ class Delivery:
         self._report.failure(exc, "held")
         await self._pause(_CAP)
 
-    # -- one batch --------------------------------------------------------------------------
-
-    async def _deliver(self, sink: Sink, plan: Plan, *, probing: bool) -> bool:
-        """Begin with a plan; one without a batch only moves the cursor. Returns whether anything was decided."""
-        waiting = list(range(len(plan.batch)))
-        if waiting:
-            self._shipment = Shipment(plan, waiting)
-            return await self._send_waiting(sink, self._shipment, most=None, probing=probing)
-        if plan.unformatted:
-            await self._settle(plan, 0, {}, Receipt())
-        elif self._probation:
-            self._probation.add(Settlement(plan.end), self._clock.monotonic())
-        else:
-            self.position = max(self.position, plan.end)
-        return True
-
-    async def _send_waiting(self, sink: Sink, shipment: Shipment, *, most: int | None, probing: bool) -> bool:
-        """Send what of the batch is not decided; what the sink defers goes again, alone, at a later turn.
-
-        Returns whether anything was decided.
-        """
-        positions, part = shipment.part(most)
-        receipt = await self._books.send(sink, part)
-        self._refusals.judge(len(part), receipt, probing=probing)
-        shipment.note(positions, receipt)
-        await self._settle(shipment.plan, shipment.first_waiting, shipment.refused, receipt)
-        decided = len(receipt.deferred) < len(part)
-        if decided and receipt.certain_after is None:
-            self._failures.reset()
-            if not probing:
-                self._held_waits.reset()
-        if not shipment.waiting:
-            self._shipment = None
-        elif receipt.deferred:
-            wait = self._failures.next() if receipt.retry_after is None else max(_LEAST_WAIT, receipt.retry_after)
-            await self._pause(wait)
-        return decided
-
-    async def _settle(self, plan: Plan, first_waiting: int, rejected: dict[int, str], receipt: Receipt) -> None:
-        """Move the cursor to before the first event that still waits, at once or when the receipt is certain."""
-        position = plan.before(first_waiting)
-        done = max(self.settled, self._probation.end)
-        letters = [letter for where, letter in plan.unformatted if done <= where < position]
-        delivered: dict[StreamId, tuple[int, int]] = {}
-        accepted = 0
-        for index in range(first_waiting):
-            origin, event = plan.origins[index], plan.batch.events[index]
-            if origin.position < done:
-                continue
-            if index in rejected:
-                letters.append(refused(origin, event, rejected[index]))
-                continue
-            events, size = delivered.get(origin.stream, (0, 0))
-            delivered[origin.stream] = (events + 1, size + len(plan.batch.payloads[index]))
-            accepted += 1
-        settlement = Settlement(position, receipt.state, letters, delivered, accepted)
-        if receipt.certain_after is None and not self._probation:
-            await self._store_settlement(settlement)
-        else:  # behind what is not certain yet nothing is settled either
-            self._probation.add(settlement, self._clock.monotonic() + (receipt.certain_after or 0.0))
-
-    async def _store_settlement(self, settlement: Settlement) -> None:
-        """Settle what is certain."""
-        position, letters, resolved = settlement.position, settlement.letters, settlement.resolved
-        await self._books.settle(position, settlement.state, letters, settlement.delivered, resolved)
-        self.position = self.settled = position
-        self._report.settled(settlement.accepted, len(letters))
-        for _ in resolved:
-            self._report.resolved()
-
     # -- notices, dead letters, skipping -------------------------------------------------------------
 
     async def _speak(self, sink: Sink) -> None:
-        put_off = await self._notices.some(partial(self._books.send, sink), self._keep, self._destination)
+        put_off = await self._notices.some(partial(self._books.send, sink), self._keep, self._rendered)
         if put_off is not None:
             await self._pause(max(_LEAST_WAIT, put_off.retry_after or _BASE))
 
@@ -358,16 +284,16 @@ class Delivery:
     async def _retry_if_asked(self, sink: Sink) -> None:
         if not self._retries:
             return
-        put_off = await self._retries.some(partial(self._books.send, sink), self._resolve, self._destination)
+        put_off = await self._retries.some(partial(self._books.send, sink), self._resolve, self._rendered)
         if put_off is not None:
             await self._pause(max(_LEAST_WAIT, put_off.retry_after or _BASE))
 
     async def _resolve(self, letter: DeadLetter, size: int, receipt: Receipt) -> None:
         delivered = {letter.stream: (1, size)}
         if receipt.certain_after is not None:
-            end = max(self.position, self._probation.end)
+            end = max(self.position, self._carrier.probation.end)
             settlement = Settlement(end, receipt.state, (), delivered, 0, [letter.id])
-            self._probation.add(settlement, self._clock.monotonic() + receipt.certain_after)
+            self._carrier.probation.add(settlement, self._clock.monotonic() + receipt.certain_after)
             return
         await self._books.settle(self.settled, receipt.state, (), delivered, resolved=[letter.id])
         self._report.resolved()
@@ -382,8 +308,7 @@ class Delivery:
         self._log.error(
             "backlog over its limit, events skipped", events=skipped, since=self.position.seq, until=target.seq
         )
-        self._shipment = None
-        self._probation.clear()
+        self._carrier.forget()
         await self._books.settle(target)
-        self.position = self.settled = target
+        self._carrier.move(target)
         self._report.skipped(skipped)

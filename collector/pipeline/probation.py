@@ -69,10 +69,11 @@ class Probation:
         passed: list[Settlement] = []
         while self._waiting and self._waiting[0][0] <= now:
             passed.append(self._waiting.popleft()[1])
-        return _together(passed) if passed else None
+        return together(passed) if passed else None
 
 
-def _together(settlements: Sequence[Settlement]) -> Settlement:
+def together(settlements: Sequence[Settlement]) -> Settlement:
+    """Several in a row as one; there is at least one."""
     delivered: dict[StreamId, tuple[int, int]] = {}
     for settlement in settlements:
         for stream, (events, size) in settlement.delivered.items():

@@ -20,13 +20,17 @@ SINK_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """A configured sink; `memory` is what its openings leave to one another."""
+    """A configured sink; `memory` is what its openings leave to one another.
+
+    `destination` is what every batch says of where it goes: the rendered template, "" where the sink has none.
+    """
 
     name: str
     plugin: SinkPlugin
     config: BaseModel
     stage: Stage
     required: bool
+    destination: str = ""
     memory: MutableMapping[str, int] = field(default_factory=dict, compare=False)
 
     @asynccontextmanager

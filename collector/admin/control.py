@@ -3,6 +3,7 @@
     GET  /status  /health  /checkpoints  /dead-letters?sink=&limit=  /dead-letters/ID
     GET  /tail?tenant=&format=      lines without end; an empty line now and then says that we are still there
     POST /reload
+    POST /test-event                                  with {"tenant": , "sink": name or null, "seconds": }
     POST /backup                                      with {"path": }
     POST /dead-letters/retry  /dead-letters/drop      with {"sink": , "ids": }, null: all
 
@@ -28,6 +29,7 @@ from collector.errors import CollectorError
 KEEP_ALIVE_SECONDS = 5.0
 _SHUTDOWN_SECONDS = 0.25
 _MOST_LETTERS = 100_000
+_LONGEST_TEST_SECONDS = 600
 
 
 @asynccontextmanager
@@ -58,6 +60,7 @@ def make_control_app(operations: Operations, keep_alive: float = KEEP_ALIVE_SECO
     app.router.add_get("/tail", verbs.tail)
     app.router.add_post("/reload", verbs.reload)
     app.router.add_post("/backup", verbs.backup)
+    app.router.add_post("/test-event", verbs.test_event)
     app.router.add_get("/dead-letters", verbs.dead_letters)
     app.router.add_get(r"/dead-letters/{number:\d{1,18}}", verbs.dead_letter)
     app.router.add_post("/dead-letters/retry", verbs.retry)
@@ -90,6 +93,15 @@ class _Verbs:
         if not isinstance(target, str) or not target.startswith("/"):
             raise CollectorError("backup needs an absolute path")
         return answer(await self._operations.backup(target))
+
+    async def test_event(self, request: web.Request) -> web.Response:
+        body = await _body(request)
+        tenant, sink, seconds = body.get("tenant"), body.get("sink"), body.get("seconds", 30.0)
+        if not isinstance(tenant, str) or not (sink is None or isinstance(sink, str)):
+            raise CollectorError('the request must be {"tenant": name, "sink": name or null, "seconds": number}')
+        if type(seconds) not in {int, float} or not 0 < seconds <= _LONGEST_TEST_SECONDS:
+            raise CollectorError(f"seconds must be a number up to {_LONGEST_TEST_SECONDS}")
+        return answer({"sinks": await self._operations.test_event(tenant, sink, float(seconds))})
 
     async def dead_letters(self, request: web.Request) -> web.Response:
         limit = request.query.get("limit", "100")

@@ -48,6 +48,14 @@ class Operations(Protocol):
         """
         ...
 
+    async def test_event(self, tenant: str, sink: str | None, seconds: float, /) -> list[JsonObject]:
+        """Send a made-up event of that tenant to that sink, None: to all; takes up to so many seconds.
+
+        One object a sink: `sink`, `outcome` ("delivered", "refused", "no answer", "not routed"), `seconds`, `reason`,
+        `uid` (None where nothing was sent).
+        """
+        ...
+
     def tail(self, tenant: str | None, form: str, /) -> AsyncIterator[bytes]:
         """Events from now on as they enter the log, one line each without its end; None: of every tenant.
 

@@ -26,6 +26,7 @@ from collector.app.patience import Patience, StopAsked
 from collector.app.reading import Reading
 from collector.app.reloading import reload_config
 from collector.app.serving import operators_served
+from collector.app.speaking import heartbeats
 from collector.app.successors import forget_gone_sinks, refuse_changed_types, refuse_lost_backlogs, rename_streams
 from collector.clock import Clock
 from collector.config import Config
@@ -198,6 +199,7 @@ async def _run(engine: Engine, stop: asyncio.Event, reload: asyncio.Event) -> No
             ]
             engine.notifier.ready(summary(engine))
             background.append(_loop(engine, outer, "attend", partial(attend, engine)))
+            background.append(_loop(engine, outer, "heartbeats", partial(heartbeats, engine)))
             log.info("collecting", tenants=len(config.tenants), sinks=len(config.sinks))
             await stop.wait()
             log.info("stopping")

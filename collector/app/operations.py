@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from collector import __version__
 from collector.app.parts import encoder
 from collector.app.reloading import reload_config
+from collector.app.speaking import try_out
 from collector.errors import CollectorError
 from collector.formats import FORMATS
 from collector.model import Event
@@ -68,6 +69,14 @@ class EngineOperations:
         """
         done = await reload_config(self._engine)
         return {"summary": done.summary, "changed": list(done.changed), "warnings": list(done.warnings)}
+
+    async def test_event(self, tenant: str, sink: str | None, seconds: float, /) -> list[dict[str, Any]]:
+        """Send a made-up event; see `speaking.try_out`.
+
+        Raises:
+            CollectorError: no such tenant or sink.
+        """
+        return await try_out(self._engine, tenant, sink, seconds)
 
     def tail(self, tenant: str | None, form: str, /) -> AsyncIterator[bytes]:
         """Events as they enter the log, one line each.

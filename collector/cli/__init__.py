@@ -28,6 +28,7 @@ COMMANDS = {
     "check": ("check", "validate the configuration, log in everywhere"),
     "run": ("run", "the daemon"),
     "status": ("status", "how feeds and sinks are doing"),
+    "test-event": ("test_event", "send a made-up event of a tenant to its sinks"),
     "tail": ("tail", "follow events as they come in"),
     "reload": ("reload", "have the daemon read its configuration again"),
     "dead-letters": ("dead_letters", "events that a sink refused"),

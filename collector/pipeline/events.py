@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from collector.model import OWNER_UNKNOWN, Event, Normalized, Record, StreamId, organization_key
 from collector.pipeline.normalizing import make_event
@@ -119,8 +120,11 @@ class Events:
 
     def of_dead_letter(self, letter: DeadLetter) -> Event:
         """The event a sink refused."""
-        page = LogPage(0, letter.stream, letter.source_type, letter.fetched_at, [letter.record], 0)
-        return self._make(letter.record, page)[0]
+        return self.of_record(letter.stream, letter.source_type, letter.record, letter.fetched_at)
+
+    def of_record(self, stream: StreamId, source_type: str, record: Record, fetched_at: datetime) -> Event:
+        """The event of a record that is in no page."""
+        return self._make(record, LogPage(0, stream, source_type, fetched_at, [record], 0))[0]
 
     def _make_of(self, events: PageEvents, offset: int) -> Event:
         page = events.page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -113,7 +112,7 @@ class SinkConfig(Settings):
     """Fields to make unreadable. Not supported by this version."""
 
     heartbeat: PositiveDuration | None = None
-    """Send a sign of life this often; default: off. Not supported by this version."""
+    """Send a sign of life, an event of kind `heartbeat`, this often; default: off."""
 
     route: RouteConfig = RouteConfig()
     """Which events this sink takes."""
@@ -136,9 +135,9 @@ class SinkConfig(Settings):
             raise ValueError("cef: for sinks with format cef alone")
         return self
 
-    @field_validator("drop_fields", "mask_fields", "heartbeat")
+    @field_validator("drop_fields", "mask_fields")
     @classmethod
-    def _not_yet(cls, value: tuple[Any, ...] | timedelta | None) -> tuple[Any, ...] | timedelta | None:
+    def _not_yet(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if value:
             raise ValueError(_NOT_YET)
         return value

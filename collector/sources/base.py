@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel
@@ -94,6 +95,7 @@ class SourcePlugin:
     `config` is the pydantic model of a `sources:` entry; `open` gives the running source; `normalize(feed, record)`
     is a pure function that may raise anything (the engine then delivers the record as kind `unparsed`);
     `budget_key` says with whom a source shares its rate limit; `feeds` are the names a user may list.
+    `example(number, at)` makes up a record as the vendor would send it, for test events, with its feed.
     Format `cef` uses `severity_numbers` (by the vendor's own words, in lower case) and the table `cef`; a vendor
     without one gets what all events have.
     """
@@ -107,3 +109,4 @@ class SourcePlugin:
     budget_key: Callable[[BaseModel], BudgetKey]
     severity_numbers: Mapping[str, int]
     cef: CefTable = field(default_factory=CefTable)
+    example: Callable[[str, datetime], tuple[str, Record]] | None = None

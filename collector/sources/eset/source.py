@@ -19,6 +19,7 @@ from collector.sources.eset.client import EsetClient
 from collector.sources.eset.config import EsetConfig
 from collector.sources.eset.detections import Detections
 from collector.sources.eset.devices import Devices
+from collector.sources.eset.example import example
 from collector.sources.eset.incidents import Incidents
 from collector.sources.eset.looking import Look
 from collector.sources.eset.normalize import SEVERITY_NUMBERS, normalize
@@ -96,4 +97,5 @@ PLUGIN = SourcePlugin(
     budget_key=budget_key,
     severity_numbers=SEVERITY_NUMBERS,
     cef=CEF_TABLE,
+    example=example,
 )

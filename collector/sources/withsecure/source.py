@@ -16,6 +16,7 @@ from collector.sources.base import BudgetKey, Organization, Source, SourceContex
 from collector.sources.withsecure.cef import CEF_TABLE
 from collector.sources.withsecure.client import WithSecureClient
 from collector.sources.withsecure.config import WithSecureConfig
+from collector.sources.withsecure.example import example
 from collector.sources.withsecure.incidents import Incidents
 from collector.sources.withsecure.normalize import SEVERITY_NUMBERS, normalize
 from collector.sources.withsecure.organizations import list_organizations
@@ -99,4 +100,5 @@ PLUGIN = SourcePlugin(
     budget_key=budget_key,
     severity_numbers=SEVERITY_NUMBERS,
     cef=CEF_TABLE,
+    example=example,
 )

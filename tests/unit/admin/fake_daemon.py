@@ -94,6 +94,8 @@ class FakeOperations:
         self.lines = [b'{"v":1}', b'{"v":2}']
         self.endless = False
         self.failure: Exception | None = None
+        self.tested: list[tuple[str, str | None, float]] = []
+        self.test_outcomes: list[dict[str, Any]] = []
         self.tailed: list[tuple[str | None, str]] = []
         self.tails_closed = 0
         self.tail_closed = asyncio.Event()
@@ -114,6 +116,11 @@ class FakeOperations:
         self._may_fail()
         summary = f"{len(self.changed)} restarted" if self.changed else "nothing has changed"
         return {"summary": summary, "changed": self.changed, "warnings": self.reload_warnings}
+
+    async def test_event(self, tenant: str, sink: str | None, seconds: float) -> list[dict[str, Any]]:
+        self._may_fail()
+        self.tested.append((tenant, sink, seconds))
+        return self.test_outcomes
 
     async def backup(self, target: str) -> dict[str, Any]:
         return {"path": target}

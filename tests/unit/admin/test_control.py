@@ -59,6 +59,21 @@ async def test_reload_tells_what_changed(session: aiohttp.ClientSession) -> None
     assert (status, told) == (200, {"summary": "1 restarted", "changed": ["~ sink archive"], "warnings": []})
 
 
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"tenant": 1}, {"tenant": "a", "sink": 1}, {"tenant": "a", "seconds": "1"}, {"tenant": "a", "seconds": 601}],
+    ids=["empty", "tenant", "sink", "seconds as text", "too long"],
+)
+async def test_test_event_that_makes_no_sense_is_refused(
+    session: aiohttp.ClientSession, operations: FakeOperations, body: dict[str, Any]
+) -> None:
+    status, told = await ask(session, "POST", "/test-event", body)
+
+    assert status == 409
+    assert "must be" in told["error"]
+    assert operations.tested == []
+
+
 async def test_refused_configuration_comes_with_every_problem(
     session: aiohttp.ClientSession, operations: FakeOperations
 ) -> None:

@@ -115,6 +115,13 @@ class Running:
         deliveries = self.engine.delivering.deliveries
         await self.until(lambda: all(one._resting for one in deliveries.values()), passing=0.1)
 
+    async def settled_but(self, *names: str) -> None:
+        """The same, but for these sinks, which are down."""
+        deliveries = self.engine.delivering.deliveries
+        await self.until(
+            lambda: all(one._resting for name, one in deliveries.items() if name not in names), passing=0.1
+        )
+
     async def quiet(self, turns: int = 20) -> None:
         for _ in range(turns):
             await asyncio.sleep(0.001)

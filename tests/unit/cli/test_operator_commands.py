@@ -118,6 +118,39 @@ def test_watching_on_a_terminal_outlives_a_restart_of_the_daemon(monkeypatch: py
     assert str(shown) == "no daemon answers"
 
 
+# -- test-event ------------------------------------------------------------------------------
+
+
+def outcome(sink: str, said: str) -> dict[str, object]:
+    return {"sink": sink, "outcome": said, "seconds": 0.1, "reason": None, "uid": "0" * 32}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([outcome("siem", "delivered"), outcome("other", "not routed")], 0),
+        ([outcome("siem", "delivered"), outcome("archive", "refused")], 1),
+        ([outcome("siem", "no answer")], 1),
+        ([outcome("siem", "not routed")], 1),
+        ([], 1),
+    ],
+    ids=["delivered", "refused", "no answer", "not routed", "no sink"],
+)
+def test_test_event_succeeds_when_every_sink_meant_took_it(
+    daemon: str, operations: FakeOperations, outcomes: list[dict[str, object]], expected: int
+) -> None:
+    operations.test_outcomes = outcomes
+
+    assert main(["test-event", "acme", "siem", "--timeout", "5s", "-c", daemon]) == expected
+    assert operations.tested == [("acme", "siem", 5.0)]
+
+
+@pytest.mark.parametrize("timeout", ["5", "0s", "1h"])
+def test_test_event_refuses_a_time_that_makes_no_sense(daemon: str, operations: FakeOperations, timeout: str) -> None:
+    assert main(["test-event", "acme", "--timeout", timeout, "-c", daemon]) == 78
+    assert operations.tested == []
+
+
 # -- reload ----------------------------------------------------------------------------------
 
 

@@ -23,7 +23,6 @@ def test_a_sink_takes_everything_by_default() -> None:
 @pytest.mark.parametrize(
     "keys",
     [
-        {"heartbeat": "5m"},
         {"drop_fields": ["user.name"]},
         {"mask_fields": ["user.name"]},
         {"route": {"where": "severity == 'low'"}},

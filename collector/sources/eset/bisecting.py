@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from collector.model import Gap
 from collector.sources.run import MILLISECOND, Run
 
-Failure = Literal["unreadable", "large", "slow"]
+Failure = Literal["unreadable", "failing", "large", "slow"]
 Phase = Literal["search", "control", "again"]
 
 SMALLEST_SLOW_PAGE = 50
@@ -91,7 +91,7 @@ def failed(run: Run, trouble: Trouble | None, reason: str, kind: Failure = "unre
         return _next_control(run, replace(trouble, reason=reason, proofs=0))
     if trouble is not None and trouble.phase == "again":
         return _again_failed(run, replace(trouble, reason=reason))
-    if kind != "unreadable":
+    if kind in {"large", "slow"}:
         smallest = 1 if kind == "large" else SMALLEST_SLOW_PAGE
         wait = 0.0 if kind == "large" else _SLOW_WAIT
         if run.limit > smallest:

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from collector.sources.eset.slicing import Slices
-from collector.sources.eset.tracks import Following, Off, Progress, Track
+from collector.sources.eset.tracks import Following, Progress, Track, missed
 from collector.sources.lanes import before, digest_of
 
 LATEST = "latest"
@@ -28,9 +28,13 @@ _RESTARTS, _EMPTY, _FAILS, _DEATHS = 3, 100, 5, 5
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What bounds a delta: vendor time at its answer, the feed's beginning, how late records may show up."""
+    """What bounds a delta: vendor time at its answer, the feed's beginning, how late records may show up.
+
+    `now` is what can be vouched for, `clock` what the vendor's clock shows.
+    """
 
     now: datetime
+    clock: datetime
     beginning: datetime
     window: timedelta
 
@@ -100,10 +104,9 @@ def unreadable(track: Track, progress: Progress, following: Following, bounds: B
 
 def given_up(track: Track, progress: Progress, bounds: Bounds) -> Track:
     """Deltas are not offered (any more): go on with the lists."""
-    misses = 1 if track.delta_off is None else track.delta_off.misses + 1
     if track.taken_at is not None:
         track = wanted(track, progress, track.taken_at, bounds)
-    off = Off(probed=bounds.now, misses=misses)
+    off = missed(track.delta_off, bounds.clock)
     return replace(track, token=None, taken_at=None, delta_off=off, deaths=0, page_size=_SMALL_PAGE)
 
 

@@ -18,8 +18,9 @@ from collector.sources.eset.tracks import Following, Track
 from collector.sources.lanes import Rules
 from collector.timestamps import parse_rfc3339
 
-# Each costs a walk of the lists: more patience than an outage needs.
-_FAULTS = 20
+# A dead token may be answered 500 as well. Giving one up costs a walk of the lists, keeping it costs freshness: some
+# eight minutes, as pollers wait.
+_FAULTS = 8
 _SMALLEST, _SMALLEST_SLOW = 1, 50
 _FIRST_WAIT = 0.25
 
@@ -64,7 +65,8 @@ class Deltas:
 
     def _bounds(self, asking: Asking) -> Bounds:
         beginning: datetime = parse_rfc3339(asking.at.state["beginning"])
-        return Bounds(self._asker.sure, beginning, self._rules.sweep_window)
+        clock = self._asker.client.vendor_clock.read().now
+        return Bounds(self._asker.sure, clock, beginning, self._rules.sweep_window)
 
     def _failed(
         self, asking: Asking, following: Following, path: str, exc: SourceError

@@ -42,6 +42,11 @@ class Off(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return not timedelta(0) <= now - self.probed < wait
 
 
+def missed(before: Off | None, now: datetime) -> Off:
+    """What is not offered once more, or for the first time."""
+    return Off(probed=now, misses=1 if before is None else before.misses + 1)
+
+
 class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version's position.
 
@@ -50,7 +55,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `sweep_from`: from there the lists are yet to be read, by a walk that begins after this was set; `sweep_again`: the
     same for a walk after the one under way. `delta_off`, `list_off`: what is not offered; `seen`: whether the list ever
     was. `gaps`: unreadable spans; `ahead`: hashes of records from the far future that every walk meets again.
-    `closed`: the vendor takes no window that ends in the future.
+    `future_off`: the vendor takes no window that ends in the future.
     """
 
     watermark: datetime | None = None
@@ -63,7 +68,7 @@ class Track(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     delta_off: Off | None = None
     list_off: Off | None = None
     seen: bool = False
-    closed: bool = False
+    future_off: Off | None = None
     gaps: tuple[tuple[str, str], ...] = ()
     ahead: tuple[str, ...] = ()
 

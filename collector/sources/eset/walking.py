@@ -20,7 +20,7 @@ from collector.sources import lanes
 from collector.sources.eset import bisecting, delta
 from collector.sources.eset.bisecting import Trouble
 from collector.sources.eset.slicing import Slices
-from collector.sources.eset.tracks import Progress, Track
+from collector.sources.eset.tracks import Progress, Track, missed
 from collector.sources.lanes import Rules
 from collector.sources.run import Run, run_of
 from collector.sources.vendor_time import VendorTime
@@ -70,7 +70,7 @@ def begin(place: Place, track: Track, progress: Progress, window: Window | None)
     start = min(wishes) if wishes and lane is Lane.TIP else None
     if start is not None:
         track = replace(track, sweep_from=start, sweep_again=None)
-    begun = lanes.begin(lane, _inner(place.at, track), window, now, _open(rules, track), start)
+    begun = lanes.begin(lane, _inner(place.at, track), window, now, _open(place, track), start)
     track, run = _outer(track, begun), run_of(begun)
     if run is None:
         return Walked(track, replace(progress, walk=None, trouble=None), over=True)
@@ -112,26 +112,30 @@ def expired(place: Place, track: Track, progress: Progress, run: Run, why: str) 
 
 
 def without_future(place: Place, track: Track, progress: Progress, run: Run) -> Walked | None:
-    """What lies beyond vendor time takes the vendor too long: this walk does without. None: the run is elsewhere."""
-    if run.reach is None or run.start < run.goal:
-        return None
-    return _behind(place, track, replace(progress, trouble=None), replace(run, reach=None, end=run.start))
+    """The vendor refuses or fails to read a window that ends in the future: this one and those to come end now.
 
-
-def refused(place: Place, track: Track, progress: Progress, run: Run) -> Walked | None:
-    """A window is refused as such: one that ends in the future ends at vendor time then, and all to come do.
-
-    A wide one is narrowed, should the vendor have a limit after all. None: it can't be the window.
+    Asked for again after a while, since it may have been an accident. None: the window does not end there.
     """
-    progress = replace(progress, trouble=None)
     if run.reach is None or run.end <= run.goal:
-        narrower = bisecting.cut(run) if run.end - run.start > _WIDE else None
-        return None if narrower is None else Walked(track, replace(progress, walk=narrower))
-    track = replace(track, closed=True)
+        return None
+    track = replace(track, future_off=missed(track.future_off, place.now.now))
+    progress = replace(progress, trouble=None)
     run = replace(run, reach=None, end=max(run.start, run.goal), token=None)
     if run.start >= run.end:
         return _behind(place, track, progress, run)
     return Walked(track, replace(progress, walk=run))
+
+
+def refused(place: Place, track: Track, progress: Progress, run: Run) -> Walked | None:
+    """A window is refused as such: it does without the future then.
+
+    A wide one is narrowed, should the vendor have a limit after all. None: it can't be the window.
+    """
+    without = without_future(place, track, progress, run)
+    if without is not None:
+        return without
+    narrower = bisecting.cut(run) if run.end - run.start > _WIDE else None
+    return None if narrower is None else Walked(track, replace(progress, walk=narrower, trouble=None))
 
 
 def undelivered(track: Track, slices: Slices, run: Run, rules: Rules) -> tuple[Track, Sequence[int]]:
@@ -157,6 +161,8 @@ def undelivered(track: Track, slices: Slices, run: Run, rules: Rules) -> tuple[T
 
 def _behind(place: Place, track: Track, progress: Progress, run: Run) -> Walked:
     """The run's window was read to its end."""
+    if run.reach is not None and run.end > run.goal:
+        track = replace(track, future_off=None)
     following = bisecting.behind(run, progress.trouble)
     inner = lanes.close_window(place.lane, _inner(place.at, track), run)
     return _on(place, _outer(track, inner), inner, progress, following.run, following.trouble)
@@ -166,7 +172,7 @@ def _on(place: Place, track: Track, inner: Checkpoint, progress: Progress, run: 
     if trouble is not None or run.start < run.end:
         return Walked(track, replace(progress, walk=run, trouble=trouble))
     run = bisecting.grown(run, run.pages - run.window_from)
-    step = lanes.finish_window(place.lane, inner, run, place.now, _open(place.rules, track))
+    step = lanes.finish_window(place.lane, inner, run, place.now, place.rules)
     track = _outer(track, step.checkpoint)
     if step.more:
         return Walked(track, replace(progress, walk=run_of(step.checkpoint), trouble=None))
@@ -193,8 +199,10 @@ def _noted(run: Run, slices: Slices, now: VendorTime) -> Run:
     return replace(run, newest=max([*times, *([run.newest] if run.newest else [])], default=None))
 
 
-def _open(rules: Rules, track: Track) -> Rules:
-    return dataclasses.replace(rules, reach=timedelta(0)) if track.closed else rules
+def _open(place: Place, track: Track) -> Rules:
+    if track.future_off is None or track.future_off.is_due(place.now.now):
+        return place.rules
+    return dataclasses.replace(place.rules, reach=timedelta(0))
 
 
 def _inner(at: Checkpoint, track: Track) -> Checkpoint:

@@ -17,7 +17,7 @@ from collector.sources.eset.bisecting import Failure
 from collector.sources.eset.client import TookTooLong
 from collector.sources.eset.pending import PendingAnswer
 from collector.sources.eset.slicing import Slices, UnreadablePage
-from collector.sources.eset.tracks import VERSIONS, Off, Progress, Track, Version, round_of, track_of
+from collector.sources.eset.tracks import VERSIONS, Progress, Track, Version, missed, round_of, track_of
 from collector.sources.eset.walking import Place, Walked
 from collector.sources.lanes import Rules
 from collector.sources.run import Run
@@ -124,7 +124,7 @@ class Walks:
     def _unreadable(self, asking: Asking, run: Run, exc: SourceUnavailable) -> Turn:
         """The answer can't be read: the run remembers, so a page without records carries it to the store."""
         trouble, (kind, at_least) = asking.progress.trouble, _kind_of(exc)
-        if kind == "slow" and run.limit <= bisecting.SMALLEST_SLOW_PAGE:
+        if kind == "failing" or (kind == "slow" and run.limit <= bisecting.SMALLEST_SLOW_PAGE):
             without = walking.without_future(self._place(asking), asking.track, asking.progress, run)
             if without is not None:
                 return self._turn(without)
@@ -154,9 +154,8 @@ class Walks:
             raise exc
         if before.list_off is None:
             self._asker.log.warning("detections are not offered", version=asking.version, error=str(exc))
-        misses = 1 if before.list_off is None else before.list_off.misses + 1
         now = self._asker.client.vendor_clock.read().now
-        track = replace(before, list_off=Off(probed=now, misses=misses))
+        track = replace(before, list_off=missed(before.list_off, now))
         kept = replace(asking.progress, walk=None, trouble=None, catching_up=False)
         return Turn(delta.settled(track), kept, over=True)
 
@@ -170,7 +169,7 @@ def _kind_of(exc: SourceUnavailable) -> tuple[Failure, float]:
             return "large", 0.0
         case TookTooLong():
             return "slow", exc.retry_after or 0.0
-    return "unreadable", _FAULT_WAIT
+    return "failing", _FAULT_WAIT
 
 
 def _query(run: Run, control: bisecting.Control | None) -> list[tuple[str, str]]:

@@ -41,7 +41,11 @@ class SourceUnavailable(SourceError):
 
 
 class SourceDenied(SourceError):
-    """Credentials refused, or the product is not licensed: retry slowly, a person must act."""
+    """Refused, `NotLicensed` or else the credentials themselves: retry slowly, a person must act."""
+
+
+class NotLicensed(SourceDenied):
+    """The credentials are good, but this feed is not theirs, or not offered: what else they may read goes on."""
 
 
 class CheckpointExpired(SourceError):

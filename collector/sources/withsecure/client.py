@@ -19,6 +19,7 @@ from collector.budget import Budget
 from collector.clock import Clock
 from collector.errors import (
     CheckpointExpired,
+    NotLicensed,
     SourceDenied,
     SourceError,
     SourceProtocolError,
@@ -38,10 +39,13 @@ _WAIT_WHEN_THROTTLED = 5.0
 # Which of these a stale anchor gets is not documented; without it the next answer tells what is really wrong.
 _ANCHOR_REFUSED = (400, 404, 410, 422)
 _NOT_OFFERED = (404, 405, 501)
+_NOT_LICENSED = (403, 501)
 _LOGINS_AT_ONCE = 2
+# One new token that is refused may have been taken back on its way, by whoever else logs in.
+_REFUSED_IN_A_ROW = 2
 
 
-class NotOffered(SourceDenied):
+class NotOffered(NotLicensed):
     """The vendor does not serve this to anybody, or not to these credentials."""
 
 
@@ -58,6 +62,7 @@ class WithSecureClient:
         self._may_ask_time = True
         self._token = ""
         self._good_until = self._dead_from = -math.inf
+        self._refused: set[str] = set()
         self._login = asyncio.Lock()
         self._attempts = 0
         self._failure: SourceError | None = None
@@ -81,6 +86,7 @@ class WithSecureClient:
         `anchored`: the form holds an anchor, so a refused request means that the vendor no longer takes it.
 
         Raises:
+            NotLicensed: good credentials may not ask for this.
             SourceUnavailable, SourceDenied, CheckpointExpired, SourceProtocolError: as `Source.fetch`.
         """
         return await self._ask("POST", path, lane, urlencode(form).encode(), anchored=anchored)
@@ -121,11 +127,9 @@ class WithSecureClient:
             dead_from = self._dead_from
             answer = await self._authorized(method, path, body, token, query)
             if answer.status == 401:
-                if self._token == token:
-                    self._good_until = -math.inf
-                if self._clock.monotonic() >= dead_from:  # this says nothing about the credentials
-                    words = read_complaint(answer, self._secrets())
-                    raise SourceUnavailable(f"{path}: the token grew too old on its way: {words}")
+                self._refused_again(path, answer, token, dead_from)
+        if answer.status != 401:
+            self._refused.clear()
         if answer.status == 200:
             return answer
         complaint = read_complaint(answer, self._secrets())
@@ -133,7 +137,20 @@ class WithSecureClient:
             raise CheckpointExpired(f"{path}: the anchor is refused: {complaint}")
         if optional and answer.status in _NOT_OFFERED:
             raise NotOffered(f"{path}: {complaint}")
+        if answer.status in _NOT_LICENSED:
+            raise NotLicensed(f"{path}: {complaint}")
         raise self._error(path, answer, complaint)
+
+    def _refused_again(self, path: str, answer: Answer, token: str, dead_from: float) -> None:
+        """A token is refused that was got for just this request: raises while that says nothing of the credentials."""
+        if self._token == token:
+            self._good_until = -math.inf
+        words = read_complaint(answer, self._secrets())
+        if self._clock.monotonic() >= dead_from:
+            raise SourceUnavailable(f"{path}: the token grew too old on its way: {words}")
+        self._refused.add(token)  # several lanes may meet the same
+        if len(self._refused) < _REFUSED_IN_A_ROW:
+            raise SourceUnavailable(f"{path}: a new token is refused as well: {words}")
 
     async def _token_in_turn(self, lane: Lane, refused: str | None = None) -> str:
         """Take a turn for one request, and only then look at the token: the queue may be longer than a token lives.

@@ -21,7 +21,7 @@ import msgspec
 from structlog.typing import FilteringBoundLogger as Log
 
 from collector.clock import Clock
-from collector.errors import CheckpointExpired, SourceDenied, SourceError, SourceUnavailable
+from collector.errors import CheckpointExpired, NotLicensed, SourceDenied, SourceError, SourceUnavailable
 from collector.http import Answer, AnswerTooLarge
 from collector.model import Checkpoint, Gap, Lane, Page, Record
 from collector.sources import lanes
@@ -37,7 +37,7 @@ from collector.timestamps import format_utc, parse_rfc3339
 
 PATH = "/incidents/v1/detections"
 
-_DENIED_FOR = timedelta(minutes=15)
+_DENIED_FOR, _DENIED_AT_MOST = timedelta(minutes=1), timedelta(minutes=15)
 _OLD = timedelta(days=7)
 _CAUGHT_UP = "caught_up"
 _FAULTS, _ANEW, _PROOFS = 3, 5, 8
@@ -53,7 +53,7 @@ class Detections:
         self._log = log
         self._faults: Counter[Lane] = Counter()
         self._denied_until: datetime | None = None
-        self._was_denied = False
+        self._denials = 0
         self._is_well = False
 
     def vendor_is_well(self) -> None:
@@ -77,10 +77,10 @@ class Detections:
         except SourceError as exc:
             return self._without_answer(lane, at, todo, exc)
         del self._faults[lane]
-        self._is_well, self._was_denied, self._denied_until = True, False, None
+        self._is_well, self._denials, self._denied_until = True, 0, None
         records = _without_old(slices.records, at, todo)
         if slices.anchor is None:
-            return self._page(lane, _replaced(at, todo), records, answer)
+            return self._page(lane, _replaced(at, todo), records, answer, more=_is_ahead(todo))
         following = todo.turned(slices.anchor, [record.id for record in slices.records])
         if following is None:
             return self._anew(lane, at, todo, SourceUnavailable(f"{PATH}: its anchors lead nowhere"), records)
@@ -129,8 +129,11 @@ class Detections:
             case NotOffered():
                 # Not there, or not there yet: an incident may have gone into another.
                 return self._failed(lane, at, todo, exc)
-            case SourceDenied():
+            case NotLicensed():
                 return self._denied(lane, at, exc)
+            case SourceDenied():
+                # The credentials: nothing can be read, and nothing is known of this right.
+                raise exc
             case _:
                 return self._unreadable(lane, at, todo, exc)
 
@@ -141,11 +144,13 @@ class Detections:
         return self._failed(lane, at, todo.begun_again(), exc, records)
 
     def _denied(self, lane: Lane, at: Checkpoint, exc: SourceDenied) -> Page:
-        self._denied_until = self._client.vendor_clock.read().now + _DENIED_FOR
-        if not self._was_denied:
+        """The right is lacking: tried again ever later, for one refusal may be the vendor's error."""
+        wait = min(_DENIED_AT_MOST, _DENIED_FOR * 2 ** min(self._denials, 10))
+        self._denied_until = self._client.vendor_clock.read().now + wait
+        if self._denials == 0:
             self._log.error("detections denied, incidents go on without them", error=str(exc))
-        self._was_denied = True
-        return self._page(lane, at)
+        self._denials += 1
+        return self._page(lane, at, more=self._denials > 1)
 
     def _unreadable(self, lane: Lane, at: Checkpoint, todo: Todo, exc: SourceError) -> Page:
         if isinstance(exc, SourceUnavailable) and (exc.throttled or exc.retry_after is not None):
@@ -166,7 +171,7 @@ class Detections:
         self._is_well = False
         self._log.debug("detections unreadable", lane=lane, tries=later.tries, error=str(exc))
         if later.proofs < _PROOFS:
-            return self._page(lane, _replaced(at, todo, later, last=True), records)
+            return self._page(lane, _replaced(at, todo, later, last=True), records, more=_is_ahead(todo))
         start = from_ms(todo.at_ms)
         gap = Gap(start, start + MILLISECOND, f"detections of incident {todo.of.id}: {exc}", todo.token)
         return self._page(lane, _replaced(at, todo), records, gaps=(gap,))
@@ -178,12 +183,19 @@ class Detections:
         records: Sequence[Record] = (),
         answer: Answer | None = None,
         gaps: Sequence[Gap] = (),
+        *,
+        more: bool = False,
     ) -> Page:
+        """`more`: what was tried again came ahead of the incidents themselves, which are still to be asked for."""
         now = self._client.vendor_clock.read()
         unfinished = at.run is not None
         step = lanes.Step(at, more=unfinished, watermark=None if unfinished else at.watermark)
         page = page_of(step, now, self._clock, records, "" if answer is None else transaction_of(answer), gaps)
-        return self.go_on(page, lane, now.now)
+        return self.go_on(page, lane, now.now, more=more and lane is not Lane.JOB)
+
+
+def _is_ahead(todo: Todo) -> bool:
+    return todo.tries > 0
 
 
 def _replaced(at: Checkpoint, todo: Todo, following: Todo | None = None, *, last: bool = False) -> Checkpoint:

@@ -21,7 +21,7 @@ from hashlib import blake2b
 from structlog.typing import FilteringBoundLogger as Log
 
 from collector.clock import Clock
-from collector.errors import CheckpointExpired, SourceDenied, SourceProtocolError
+from collector.errors import CheckpointExpired, NotLicensed, SourceDenied, SourceProtocolError
 from collector.http import Answer, AnswerTooLarge
 from collector.model import Checkpoint, Gap, Lane, Page, Record, Window
 from collector.sources import lanes
@@ -95,10 +95,10 @@ class Incidents:
         anchored = ask.token is not None
         try:
             answer = await self._client.get(PATH, lane, query, anchored=anchored, optional=True)
-        except SourceDenied as exc:
+        except NotLicensed as exc:
             # The same text each time, so that it is told once: the vendor's transaction is another each time.
             words = str(exc).partition(" (transaction ")[0]
-            raise SourceDenied(f"not licensed, or the credentials lack the right: {words}") from exc
+            raise NotLicensed(f"not licensed, or the credentials lack the right: {words}") from exc
         slices = await take_apart(PATH, answer, incident_record)
         self._detections.vendor_is_well()
         return answer, slices

@@ -95,6 +95,14 @@ class IncidentBench(Bench):
     vendor: IncidentVendor
 
 
+def incident_ids(names: list[str]) -> list[str]:
+    return [name.partition("@")[0] for name in names if "@" in name]
+
+
+def detection_ids(names: list[str]) -> list[str]:
+    return [name for name in names if "@" not in name]
+
+
 @asynccontextmanager
 async def incidents(**config: Any) -> AsyncIterator[IncidentBench]:
     async with bench(vendor_type=IncidentVendor, feed="incidents", **config) as it:

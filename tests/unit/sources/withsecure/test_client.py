@@ -9,6 +9,7 @@ import pytest
 
 from collector.errors import (
     CheckpointExpired,
+    NotLicensed,
     SourceDenied,
     SourceError,
     SourceProtocolError,
@@ -101,16 +102,37 @@ async def test_a_token_revoked_in_mid_run_costs_one_login_and_the_same_page_agai
     assert it.vendor.data[1].form == it.vendor.data[2].form
 
 
-async def test_a_second_401_means_denied_and_the_next_attempt_logs_in_anew() -> None:
+async def test_one_new_token_that_is_refused_is_no_denial_and_the_next_attempt_logs_in_anew() -> None:
     async with bench() as it:
-        it.vendor.says.extend([error(401), error(401)])
-        with pytest.raises(SourceDenied, match=r"status 401.*transaction 0000-abc"):
+        for _ in range(2):  # what works in between begins the count anew
+            it.vendor.says.extend([error(401), error(401)])
+            with pytest.raises(SourceUnavailable, match=r"new token is refused.*status 401.*transaction 0000-abc"):
+                await it.fetch()
             await it.fetch()
-        assert it.vendor.logins == 2
+
+    assert it.vendor.logins == 5
+
+
+async def test_two_new_tokens_that_are_refused_mean_denied() -> None:
+    async with bench() as it:
+        it.vendor.says.extend([error(401)] * 4)
+        with pytest.raises(SourceUnavailable):
+            await it.fetch()
+        with pytest.raises(SourceDenied, match=r"status 401.*transaction 0000-abc") as denied:
+            await it.fetch()
+        assert type(denied.value) is SourceDenied
 
         await it.fetch()
 
-    assert it.vendor.logins == 3
+
+async def test_lanes_that_meet_the_same_refused_token_are_not_denied() -> None:
+    async with bench() as it:
+        await it.fetch()
+        it.vendor.says.extend([error(401)] * 4)
+        tasks = [asyncio.create_task(it.fetch(lane=lane)) for lane in (Lane.TIP, Lane.TIP)]
+        await asyncio.wait(tasks)
+
+    assert {type(task.exception()) for task in tasks} <= {SourceUnavailable, type(None)}
 
 
 async def through_the_queue(it: Bench, wait: float, lane: Lane = Lane.TIP) -> Page:
@@ -263,8 +285,8 @@ async def test_logins_fail_in_words_for_the_operator(said: Say, kind: type[Sourc
     ("said", "kind", "words"),
     [
         (error(400, "bad parameters", 400001), SourceProtocolError, "status 400: 400001 bad parameters"),
-        (error(403, "no licence"), SourceDenied, "403000 no licence"),
-        (error(501), SourceDenied, "status 501"),
+        (error(403, "no licence"), NotLicensed, "403000 no licence"),
+        (error(501), NotLicensed, "status 501"),
         (error(404), SourceProtocolError, "status 404"),
         (error(408), SourceUnavailable, "status 408"),
         (error(500), SourceUnavailable, "status 500"),

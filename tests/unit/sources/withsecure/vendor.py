@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,6 +24,8 @@ from collector.http import HttpClients
 from collector.model import Checkpoint, Gap, Lane, Page, Record, Window
 from collector.sources.base import Source, SourceContext
 from collector.sources.withsecure import PLUGIN
+from collector.sources.withsecure.config import WithSecureConfig
+from collector.sources.withsecure.source import WithSecureSource
 from collector.testing import FakeClock
 from collector.timestamps import format_utc, parse_rfc3339
 
@@ -206,6 +209,12 @@ class Bench:
     clock: FakeClock
     budget: CountingBudget
     feed: str = "security_events"
+    fresh: Callable[[], Source] | None = None
+
+    def restart(self) -> None:
+        """As after the daemon was killed: what is not in a checkpoint is forgotten."""
+        assert self.fresh is not None
+        self.source = self.fresh()
 
     async def fetch(self, after: Checkpoint | None = None, lane: Lane = Lane.TIP, window: Window | None = None) -> Page:
         return await self.source.fetch(self.feed, lane, after, window)
@@ -269,7 +278,9 @@ async def bench(
         async with HttpClients(max_bytes=max_bytes) as http:
             context = SourceContext("acme", "withsecure", http, budget, clock)
             async with PLUGIN.open(settings, context) as source:
-                yield Bench(vendor, source, clock, budget, feed)
+                assert isinstance(settings, WithSecureConfig)
+                fresh = partial(WithSecureSource, settings, context)
+                yield Bench(vendor, source, clock, budget, feed, fresh)
     finally:
         vendor.login_gate.set()
         await runner.cleanup()

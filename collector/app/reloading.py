@@ -132,7 +132,12 @@ def _sources(
         key: (config.tenants[key[0]].renamed_from or key[0], account.config.renamed_from or key[1])
         for key, account in after.items()
     }
-    return compared(before, after, renamed, lambda key: after[key].config != before[key].config or key in squeezed)
+
+    def is_changed(key: Key) -> bool:
+        # To which tenants a source's organizations are mapped is seen to behind it.
+        return after[key].config.without_names() != before[key].config.without_names()
+
+    return compared(before, after, renamed, lambda key: is_changed(key) or key in squeezed)
 
 
 def _sinks(engine: Engine, config: Config, renames: Sequence[tuple[StreamId, StreamId]]) -> Changes[str]:

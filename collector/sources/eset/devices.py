@@ -6,8 +6,12 @@ count like all others, so names are kept for hours, and asked for with the turns
 missing, page by page of all devices where many are.
 
 A name is a courtesy, no event waits for it for long: a call takes a few requests and seconds at most, what it does not
-get is asked for when it is wanted again. A service that fails is left alone for a while. Refused questions for single
-devices mean unknown devices where the service has answered anything at all, else that there is no such service.
+get is asked for when it is wanted again. Where a device's owner decides whose an event is (`patient`), more is asked
+for at once, and its events are held back for as long as `wait` says: `OWNER_SECONDS` at most, for a device as for a
+service that fails.
+
+A service that fails is left alone for a while. Refused questions for single devices mean unknown devices where the
+service has answered anything at all, else that there is no such service.
 """
 
 from __future__ import annotations
@@ -32,7 +36,10 @@ from collector.sources.eset.config import EsetConfig
 from collector.sources.eset.pending import PendingAnswer
 
 _PATH = "/v1/devices"
+OWNER_SECONDS = 60.0
 _SECONDS, _REQUESTS = 3.0, 6
+_PATIENT_SECONDS, _PATIENT_REQUESTS, _PATIENT_REST = 10.0, 40, 5.0
+_SHORTEST_WAIT, _LONGEST_WAIT = 1.0, 15.0
 _GOOD_SECONDS, _UNKNOWN_SECONDS = 6 * 3600.0, 600.0
 _KEPT, _PENDING_KEPT = 10_000, 100
 _REST_SECONDS, _LONGEST_REST, _DENIED_REST = 30.0, 900.0, 900.0
@@ -75,18 +82,46 @@ class Devices:
         self._walk_token: str | None = None
         self._failures = self._strangers = 0
         self._has_answered = False
+        self._wanted: OrderedDict[str, float] = OrderedDict()
+        self._failing_since: float | None = None
+        self._learned = 0
 
-    async def names(self, uuids: Collection[str], lane: Lane) -> Mapping[str, DeviceName]:
+    async def names(self, uuids: Collection[str], lane: Lane, *, patient: bool = False) -> Mapping[str, DeviceName]:
         """What is known of these devices, after asking for some of those that are not; raises nothing.
 
-        `lane` is the one that wants to know: a job's questions take the turns of jobs.
+        `lane` is the one that wants to know: a job's questions take the turns of jobs. `patient`: see above.
         """
         now = self._clock.monotonic()
         missing = [uuid for uuid in dict.fromkeys(uuids) if self._is_missing(uuid, now)]
+        if patient:
+            self._want(missing, now)
         if missing and self._is_offered and now >= self._rests_until:
-            await self._learn(missing, Lane.JOB if lane is Lane.JOB else Lane.SWEEP)
+            await self._learn(missing, Lane.JOB if lane is Lane.JOB else Lane.SWEEP, patient=patient)
         found = {uuid: self._known[uuid].name for uuid in uuids if uuid in self._known}
         return {uuid: name for uuid, name in found.items() if name is not None}
+
+    def wait(self, uuids: Collection[str]) -> float | None:
+        """In how many seconds to ask again for devices that `names` was asked for patiently.
+
+        None: all is known of them that will be known in time.
+        """
+        now = self._clock.monotonic()
+        if not self._is_offered or self._rests_until - now > OWNER_SECONDS:
+            return None
+        if self._failing_since is not None and now - self._failing_since >= OWNER_SECONDS:
+            return None
+        since = [
+            self._wanted[uuid] for uuid in uuids if uuid in self._wanted and now - self._wanted[uuid] < OWNER_SECONDS
+        ]
+        return min(max((now - min(since)) / 2, _SHORTEST_WAIT), _LONGEST_WAIT) if since else None
+
+    def _want(self, uuids: Collection[str], now: float) -> None:
+        """Note since when devices are waited for of which nothing was ever known."""
+        for uuid in uuids:
+            if (known := self._known.get(uuid)) is None or known.name is None:
+                self._wanted.setdefault(uuid, now)
+        while len(self._wanted) > _KEPT:
+            self._wanted.popitem(last=False)
 
     def _is_missing(self, uuid: str, now: float) -> bool:
         known = self._known.get(uuid)
@@ -95,23 +130,30 @@ class Devices:
             return False
         return bool(uuid) and uuid not in {".", ".."} and len(uuid) <= _LONGEST
 
-    async def _learn(self, missing: Sequence[str], lane: Lane) -> None:
+    async def _learn(self, missing: Sequence[str], lane: Lane, *, patient: bool) -> None:
+        rest, before = _PATIENT_REST if patient else _REST_SECONDS, self._learned
         try:
-            async with asyncio.timeout(_SECONDS):
-                await self._ask(missing, lane)
+            async with asyncio.timeout(_PATIENT_SECONDS if patient else _SECONDS):
+                await self._ask(missing, lane, _PATIENT_REQUESTS if patient else _REQUESTS)
         except TimeoutError:
-            self._rest("no answer in time", _REST_SECONDS)
+            if not patient or self._learned == before:  # else the turns are scarce, and nobody is at fault
+                self._rest("no answer in time", rest)
         except SourceError as exc:
-            self._rest(str(exc), _DENIED_REST if isinstance(exc, SourceDenied) else _REST_SECONDS)
+            self._rest(str(exc), _DENIED_REST if isinstance(exc, SourceDenied) else rest)
         else:
-            self._failures = 0
+            self._failures, self._failing_since = 0, None
 
-    async def _ask(self, missing: Sequence[str], lane: Lane) -> None:
-        requests = _REQUESTS
-        if len(missing) > requests and self._clock.monotonic() >= self._next_walk:
+    async def _ask(self, missing: Sequence[str], lane: Lane, requests: int) -> None:
+        now = self._clock.monotonic()
+        walks = max(1, requests // _REQUESTS)
+        while walks and len(missing) > _REQUESTS and now >= self._next_walk:
+            walks -= 1
             requests -= 1
             await self._walk(lane)
-        now = self._clock.monotonic()
+            now = self._clock.monotonic()
+            missing = [uuid for uuid in missing if self._is_missing(uuid, now)]
+            if "" in self._pending:
+                break
         for uuid in missing:
             _, not_before = self._pending.get(uuid, (None, now))
             if requests == 0:
@@ -180,6 +222,8 @@ class Devices:
         return True
 
     def _keep(self, uuid: str, name: DeviceName | None, seconds: float) -> None:
+        self._learned += 1
+        self._wanted.pop(uuid, None)
         old = self._known.pop(uuid, None)
         if name is None and old is not None:  # an old name is better than none
             name = old.name
@@ -195,7 +239,9 @@ class Devices:
     def _rest(self, why: str, seconds: float) -> None:
         rest = min(_LONGEST_REST, seconds * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
-        self._rests_until = self._clock.monotonic() + rest
+        now = self._clock.monotonic()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        self._rests_until = now + rest
         tell = self._log.warning if self._failures == 1 else self._log.debug
         tell("the devices' names can't be had for now", retry_in=rest, error=why)
 

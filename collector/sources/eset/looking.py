@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from collector.clock import Clock
 from collector.errors import SourceDenied, SourceUnavailable
-from collector.model import Lane
-from collector.sources.eset.client import EsetClient, NotOffered
+from collector.model import Lane, organization_key
+from collector.sources.base import Organization
+from collector.sources.eset.client import EsetClient, NotOffered, Service
 from collector.sources.eset.complaints import read_json
 from collector.sources.eset.pending import PendingAnswer
 from collector.timestamps import format_utc
 
 _PENDING_ASKED = 6
+_DEVICE_PAGES = 100
+_OWNER = ("ownerUuid", "managementDomain")
 
 
 class Look:
@@ -63,12 +67,36 @@ class Look:
         """Whether there is one at all: none of the last day is a good day."""
         return await self._is_filled("/v2/incidents", [("pageSize", "1"), ("orderBy", "update_time desc")], "incidents")
 
+    async def owners(self) -> list[Organization]:
+        """The owners of all devices, each once, with the domain of one of their devices as name.
+
+        Raises:
+            SourceError: the devices can't be listed.
+        """
+        found: dict[str, Organization] = {}
+        query = [("pageSize", "1000")]
+        for _ in range(_DEVICE_PAGES):
+            page = await self._page("device", "/v1/devices", query)
+            devices, token = page.get("devices"), page.get("nextPageToken")
+            for device in devices if isinstance(devices, list) else ():
+                owner, domain = (device.get(k) for k in _OWNER) if isinstance(device, dict) else (None, None)
+                if isinstance(owner, str) and owner.strip():
+                    name = domain if isinstance(domain, str) else ""
+                    found.setdefault(organization_key(owner), Organization(owner, name))
+            if not devices or not isinstance(token, str) or not token or ("pageToken", token) in query:
+                break
+            query = [("pageSize", "1000"), ("pageToken", token)]
+        return list(found.values())
+
     async def _is_filled(self, path: str, query: Sequence[tuple[str, str]], key: str) -> bool:
+        return bool((await self._page("incident", path, query)).get(key))
+
+    async def _page(self, service: Service, path: str, query: Sequence[tuple[str, str]]) -> dict[str, Any]:
         kept: PendingAnswer | None = None
         for _ in range(_PENDING_ASKED):
-            answer = await self._client.ask("incident", path, query, Lane.TIP, kept)
+            answer = await self._client.ask(service, path, query, Lane.TIP, kept)
             if not isinstance(answer, PendingAnswer):
-                return bool(read_json(answer.body).get(key))
+                return read_json(answer.body)
             kept = answer
             await self._clock.sleep(kept.wait())
         raise SourceUnavailable(f"{path}: the vendor takes its time: ask again later")

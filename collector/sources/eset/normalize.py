@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from collector.model import Normalized, Record, Severity
+from collector.model import OWNER_UNKNOWN, Normalized, Record, Severity
 from collector.repair import repair_json
 from collector.sources import values
 from collector.sources.eset import codes, detection_fields, incident_fields
@@ -48,6 +48,7 @@ MAX_TITLE = 1000
 
 _NO_TITLE = "ESET incident"
 _FILE_TYPES = frozenset({"", "file"})
+_OWNER = "owner"
 _ENVELOPES = ("detection", "incident")
 
 
@@ -101,6 +102,7 @@ def _detection(document: Mapping[str, Any], extra: Mapping[str, Any], record: Re
         _read_device(device, reading)
     _keep_id(document, record, reading)
     _place_techniques(document, ("displayName", "typeName", "circumstances"), reading)
+    owner, owner_flags = _owner(document, extra)
     return Normalized(
         id=_id(document, record),
         kind="detection",
@@ -109,8 +111,9 @@ def _detection(document: Mapping[str, Any], extra: Mapping[str, Any], record: Re
         title=title,
         occurred_at=_moment(document, "occurTime", reading),
         recorded_at=record.recorded_at,
+        organization_id=owner,
         fields=reading.fields,
-        flags=() if severity else (SEVERITY_UNKNOWN,),
+        flags=(*(() if severity else (SEVERITY_UNKNOWN,)), *owner_flags),
         unknown=reading.unknown,
     )
 
@@ -123,7 +126,8 @@ def _incident(document: Mapping[str, Any], extra: Mapping[str, Any], record: Rec
     reading.fields["event.category"] = ["intrusion_detection"]
     reading.fields["event.type"] = ["info"]
     reading.read(document, INCIDENT, skip=incident_fields.READ)
-    reading.read(extra, INCIDENT_EXTRA)
+    reading.read(extra, INCIDENT_EXTRA, skip=(_OWNER,))
+    owner, owner_flags = _owner(document, extra)
     created, updated = (_moment(document, key, reading) for key in ("createTime", "updateTime"))
     if created:
         reading.fields["event.start"] = format_utc(created)
@@ -138,10 +142,22 @@ def _incident(document: Mapping[str, Any], extra: Mapping[str, Any], record: Rec
         title=title,
         occurred_at=changed,
         recorded_at=changed or record.recorded_at,
+        organization_id=owner,
         fields=reading.fields,
-        flags=() if severity else (SEVERITY_UNKNOWN,),
+        flags=(*(() if severity else (SEVERITY_UNKNOWN,)), *owner_flags),
         unknown=reading.unknown,
     )
+
+
+def _owner(document: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Whose it is, where the source was to find out, and the flags of the event where it could not.
+
+    What has no device but a tenant of Cloud Office is that tenant's.
+    """
+    if _OWNER not in extra:
+        return "", ()
+    owner = values.text(extra[_OWNER]) or values.text(document.get("cloudOfficeTenantUuid"))
+    return (owner, ()) if owner else ("", (OWNER_UNKNOWN,))
 
 
 def _id(document: Mapping[str, Any], record: Record) -> str:

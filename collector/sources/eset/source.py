@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from collector.errors import CheckpointExpired, SourceProtocolError
 from collector.model import Checkpoint, Lane, Page, Window
 from collector.sources import lanes
-from collector.sources.base import BudgetKey, Source, SourceContext, SourcePlugin
+from collector.sources.base import BudgetKey, Organization, Source, SourceContext, SourcePlugin
 from collector.sources.eset.cef import CEF_TABLE
 from collector.sources.eset.client import EsetClient
 from collector.sources.eset.config import EsetConfig
@@ -23,6 +23,7 @@ from collector.sources.eset.example import example
 from collector.sources.eset.incidents import Incidents
 from collector.sources.eset.looking import Look
 from collector.sources.eset.normalize import SEVERITY_NUMBERS, normalize
+from collector.sources.eset.owners import Owners
 
 FEEDS = ("detections", "incidents")
 
@@ -44,6 +45,7 @@ class EsetSource:
         self._clock = context.clock
         log = structlog.get_logger().bind(tenant=context.tenant, source=context.name)
         devices = Devices(config, self._client, context.clock, log)
+        self._owners = None if config.by_owner is None else Owners(devices)
         self._readers: Mapping[str, Reader] = {
             "detections": Detections(config, self._client, devices, context.clock, log),
             "incidents": Incidents(config, self._client, context.clock, log),
@@ -54,11 +56,16 @@ class EsetSource:
         if feed not in self.feeds:
             raise SourceProtocolError(f"there is no feed {feed}")
         try:
-            return await self._readers[feed].fetch(lane, after, window)
+            page = await self._readers[feed].fetch(lane, after, window)
         except CheckpointExpired as exc:
             if exc.resume is not None:
                 raise
             raise lanes.expired(after, str(exc)) from exc
+        return page if self._owners is None else await self._owners.put(lane, after, page)
+
+    async def organizations(self) -> Sequence[Organization] | None:
+        """As `SeesOrganizations.organizations`: the owners of the devices, where events go by them."""
+        return None if self._owners is None else await Look(self._client, self._clock).owners()
 
     async def check(self) -> Sequence[str]:
         """As `Source.check`."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, Field, SecretStr
 
@@ -16,7 +16,7 @@ from collector.settings import Location
 from collector.sinks.base import Batch, SinkContext, SinkPlugin
 from collector.sinks.config import SinkConfig
 from collector.sources.base import BudgetKey, Organization, SourceContext, SourcePlugin
-from collector.sources.config import RateLimitConfig, SourceConfig, SweepConfig
+from collector.sources.config import Organizations, RateLimitConfig, SourceConfig, SweepConfig
 from collector.testing import RecordingSink, make_record
 from collector.testing.clock import START
 from collector.testing.sources import BEGUN
@@ -101,6 +101,15 @@ class MemorySourceConfig(SourceConfig):
     @property
     def account(self) -> tuple[str, ...]:
         return (self.user,) if self.user else ()
+
+    by_owner: Organizations | None = None
+
+    @property
+    def own_organizations(self) -> Mapping[str, str] | None:
+        return self.by_owner
+
+    def without_names(self) -> Self:
+        return self.model_copy(update={"by_owner": self.by_owner is not None})
 
     def remarks(self) -> Iterator[tuple[Location, str]]:
         yield from ()

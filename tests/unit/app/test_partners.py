@@ -88,6 +88,28 @@ async def test_reload_gives_an_organization_its_tenant_without_reading_anything_
     assert len(partner.vendor().contexts) == 1
 
 
+async def test_owners_are_mapped_by_the_source_and_another_map_does_not_restart_it(world: World) -> None:
+    (source,) = world.tenants["acme"]["sources"]
+    source["by_owner"] = {}
+    for number, owner in ((1, "o-1"), (2, "o-2")):
+        world.vendor().add(number, raw=of(owner))
+    async with world.running() as running:
+        await running.delivered(2)
+        announced = (await running.operations.status())["organizations_without_tenant"]
+        source["by_owner"] = {"O-1": "north", "o-2": "south"}
+        await running.reload()
+        world.vendor().add(3, raw=of("o-1"))
+        await running.delivered(3)
+        assert len(world.vendor().contexts) == 1
+
+        source["by_owner"] = None
+        await running.reload()
+        await running.until(lambda: len(world.vendor().contexts) == 2)
+
+    assert [one["id"] for one in announced[0]["organizations"]] == ["o-1", "o-2"]
+    assert field(world.sink().lines, "tenant") == ["acme", "acme", "north"]
+
+
 async def test_organization_mapped_to_the_partner_itself_is_no_news(partner: World) -> None:
     partner.tenants["acme"]["organizations"]["org-0"] = "acme"
     partner.vendor().add(1, raw=of("org-0"))

@@ -31,6 +31,15 @@ def test_the_defaults_are_those_of_a_vendor_whose_records_come_days_late() -> No
     assert list(one.remarks()) == []
 
 
+def test_what_only_names_tenants_is_no_reason_to_begin_anew() -> None:
+    unasked, asked, mapped = config(), config(by_owner=True), config(by_owner={"O-1": "north"})
+
+    assert asked.without_names() == mapped.without_names() == asked
+    assert unasked.without_names() == unasked != asked
+    assert config(by_owner=False) == unasked
+    assert mapped.own_organizations == {"o-1": "north"}
+
+
 @pytest.mark.parametrize("region", ["eu", "us", "de", "ca", "jpn"])
 def test_hosts_follow_from_the_region(region: str) -> None:
     one = config(region=region)

@@ -132,6 +132,7 @@ class Node:
         if reply.status == 200:
             return reply.acks
         if isinstance(judge(reply, 0), AcksDisabled):
+            self._new_channel()  # one that has never given a number: none is missed
             return None
         raise SinkUnavailable(f"no acknowledgements: {reply.reason}", reply.retry_after)
 

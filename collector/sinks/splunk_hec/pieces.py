@@ -13,7 +13,6 @@ from collector.sinks.splunk_hec.config import HecConfig
 from collector.sinks.splunk_hec.metadata import Wrapper
 
 _LEARNED = "bytes the receiver takes"
-_LEAST_BODY = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +36,17 @@ class Pieces:
 
     @property
     def most(self) -> int:
-        """The largest body, in bytes before compression."""
+        """How large a body of several events may be, in bytes before compression."""
         return min(self._configured, self._memory.get(_LEARNED, self._configured))
 
     def learn(self, refused: int) -> None:
         """A body of so many bytes was too large."""
-        self._memory[_LEARNED] = max(_LEAST_BODY, min(self.most, refused) // 2)
+        self._memory[_LEARNED] = min(self.most, refused // 2)
 
     def of(self, batch: Batch, index: str | None) -> Cut:
         """The pieces of a batch."""
         cut = Cut([], {})
-        most = self.most
+        most = self._configured  # what was learned from larger bodies says nothing of one event
         for position, (event, payload) in enumerate(zip(batch.events, batch.payloads, strict=True)):
             content = self._wrapper.wrap(event, payload, index)
             if len(content) <= most:

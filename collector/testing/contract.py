@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from collector.clock import Clock
 from collector.errors import SinkError
 from collector.model import Event
 from collector.sinks.base import Batch, Receipt, Sink, SinkContext, SinkPlugin
@@ -28,7 +29,7 @@ class SinkSubject:
     """A plugin under test. `received` tells the payloads its receiver has by now, in order.
 
     `exactly_once` is false for sinks whose documented gap allows doubles when a batch is cut short. `encode` is the
-    format, `events` make up the log.
+    format, `events` make up the log. `clock` gives the time of each opening: one that stands still, unless it is told.
     """
 
     plugin: SinkPlugin
@@ -37,6 +38,7 @@ class SinkSubject:
     encode: Callable[[Event], bytes]
     exactly_once: bool = True
     events: Sequence[Event] = tuple(make_event(number) for number in range(60))
+    clock: Callable[[], Clock] = FakeClock
 
 
 class ScriptedLog:
@@ -53,7 +55,7 @@ class ScriptedLog:
 
     def open(self) -> AbstractAsyncContextManager[Sink]:
         """The sink as after a start."""
-        context = SinkContext("contract", FakeClock())
+        context = SinkContext("contract", self.subject.clock(), self.subject.encode)
         return self.subject.plugin.open(self.subject.config, context, self.state)
 
     def batch(self, sink: Sink, most: int) -> Batch:

@@ -8,14 +8,26 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import orjson
 import pytest
 
 from collector.formats import FORMATS
 from collector.sinks.file import PLUGIN as FILE
 from collector.sinks.file import FileConfig
+from collector.sinks.splunk_hec import PLUGIN as HEC
+from collector.sinks.splunk_hec import HecConfig
 from collector.sinks.syslog import PLUGIN as SYSLOG
 from collector.sinks.syslog import SyslogConfig
-from collector.testing import SINK_CHECKS, RecordingConfig, RecordingSink, SinkSubject, make_event, recording_plugin
+from collector.testing import (
+    SINK_CHECKS,
+    FakeClock,
+    RecordingConfig,
+    RecordingSink,
+    SinkSubject,
+    make_event,
+    recording_plugin,
+)
+from tests.unit.sinks.splunk_hec.emulator import TOKEN, Emulator
 from tests.unit.sinks.syslog.receivers import Receiver, read_all
 
 EVENTS = tuple(make_event(number, tenant=f"t{number * number % 5}") for number in range(60))
@@ -54,10 +66,33 @@ def syslog_subject(stack: ExitStack) -> SinkSubject:
     return SinkSubject(SYSLOG, config, received, FORMATS["json"].encode, exactly_once=False, events=EVENTS)
 
 
+def hec_subject(stack: ExitStack, **settings: object) -> SinkSubject:
+    splunk = Emulator(acks=bool(settings.get("acknowledge")))
+    url = stack.enter_context(splunk.serve_beside())
+    config = HecConfig.model_validate({"url": url, "token": TOKEN, "format": "json"} | settings)
+
+    def received() -> list[bytes]:
+        splunk.settle()
+        return [orjson.dumps(event["event"]) for event in splunk.events]
+
+    # What was received when the answer got lost, or was not acknowledged yet, comes again.
+    return SinkSubject(
+        HEC,
+        config,
+        received,
+        FORMATS["json"].encode,
+        exactly_once=False,
+        events=EVENTS,
+        clock=lambda: FakeClock(hurry=True),
+    )
+
+
 SUBJECTS: dict[str, Callable[[Path, ExitStack], SinkSubject]] = {
     "file json": lambda directory, _: file_subject(directory, "json"),
     "file raw": lambda directory, _: file_subject(directory, "raw"),
     "file rotated": lambda directory, _: file_subject(directory, "raw", rotate={"max_size": "300B"}),
+    "splunk_hec": lambda _, stack: hec_subject(stack),
+    "splunk_hec acknowledged": lambda _, stack: hec_subject(stack, acknowledge=True),
     "recording": lambda directory, _: recording_subject(directory),
     "syslog": lambda _, stack: syslog_subject(stack),
 }

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import threading
+import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -98,6 +100,26 @@ class Emulator:
             yield self.url
         finally:
             await runner.cleanup()
+
+    @contextmanager
+    def serve_beside(self) -> Iterator[str]:
+        """Serve from a thread of its own, for tests that block."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        server = self.serve()
+        try:
+            yield asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
+        finally:
+            asyncio.run_coroutine_threadsafe(server.__aexit__(None, None, None), loop).result(10)
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def settle(self) -> None:
+        """Wait until every request that came is answered; blocks."""
+        while self.in_flight:
+            time.sleep(0.005)
 
     def reply(self, code: int, **more: Any) -> web.Response:
         statuses = {0: 200, 24: 200, 25: 200, 1: 403, 4: 403, 2: 401, 3: 401, 8: 500, 9: 503, 23: 503, 26: 429, 27: 429}

@@ -1,14 +1,16 @@
-"""Tenzir's own readers, for what we write: a pipeline is run over a file and its events come back as JSON."""
+"""Tenzir's own readers and its event collector, for what we write: its events come back as JSON."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tests.integration.required import program
+from tests.integration.servers import Server, free_port
 
 VERSION = "6.20.0"
 
@@ -39,3 +41,13 @@ def _with_escaped_pipes(line: bytes) -> bytes:
             fields += 1
         end += 1
     return line[:end] + line[end:].replace(b"|", b"\\|")
+
+
+def hec_receiver(folder: Path, token: str, options: str = "") -> tuple[Server, str]:
+    """Tenzir as event collector, not started yet, and its URL; what it takes comes as lines of JSON in its log."""
+    port = free_port()
+    pipeline = folder / "hec.tql"
+    listen = f'accept_splunk "127.0.0.1:{port}", hec_token="{token}"{options}'
+    pipeline.write_text(f"{listen}\nto_stdout {{ write_ndjson }}\n")
+    command = [program("tenzir", package=f"tenzir=={VERSION}"), "--bare-mode", "-f", str(pipeline)]
+    return Server(command, os.environ, port, folder / "hec.log"), f"http://127.0.0.1:{port}"

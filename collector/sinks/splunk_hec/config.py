@@ -74,8 +74,8 @@ class HecConfig(SinkConfig):
     """true: a batch counts when the indexers have acknowledged it; the token must have acknowledgement enabled. false:
     when Splunk has received it."""
 
-    ack_timeout: PositiveDuration = timedelta(seconds=60)
-    """How long an acknowledgement may take before the batch is sent again."""
+    ack_timeout: PositiveDuration = Field(default=timedelta(seconds=60), le=timedelta(minutes=4))
+    """How long an acknowledgement may take before the batch is sent again; at most 4m."""
 
     sourcetype: str | None = Field(default=None, min_length=1)
     """A template; default: `edr:collector:json` and so on by format, with format raw by vendor and kind of event."""

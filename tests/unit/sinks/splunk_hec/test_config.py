@@ -49,6 +49,7 @@ def test_several_urls_can_be_given() -> None:
         ({"token": " x"}, "spaces"),
         ({"compression": "deflate"}, "gzip"),
         ({"ack_timeout": "0s"}, "longer than"),
+        ({"ack_timeout": "5m"}, "less than or equal"),
         ({"max_body": "1B"}, "2048"),
         ({"url": "http://localhost:8088", "tls": {"verify": False}}, "https"),
         ({"tls": {"key_file": "k.pem"}}, "cert_file"),

@@ -58,6 +58,11 @@ class Record:
     raw: bytes
     extra: bytes | None = None
 
+    @property
+    def is_purged(self) -> bool:
+        """Whether the event was taken out of the log: nothing is left but its place in the page."""
+        return not self.raw
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:

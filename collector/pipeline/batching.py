@@ -152,6 +152,8 @@ class Batcher:
         first = after.offset if page.seq == after.seq else 0
         await self._give_way(1)
         for offset in range(first, len(events)):
+            if page.records[offset].is_purged:
+                continue
             event = events[offset]
             await self._give_way(1 + len(event.raw) // _SLICE_BYTES)
             if not self._stage.takes(event):

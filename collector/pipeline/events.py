@@ -74,7 +74,8 @@ class PageEvents:
         return event
 
     def __iter__(self) -> Iterator[Event]:
-        return (self[offset] for offset in range(len(self)))
+        """Those that were not purged."""
+        return (self[offset] for offset, record in enumerate(self.page.records) if not record.is_purged)
 
 
 class Events:

@@ -22,7 +22,7 @@ from typing import Any
 from collector.clock import Clock
 from collector.errors import ConfigError
 from collector.model import Checkpoint, Lane, Page, StreamId
-from collector.store import backup, cursors, opening, pruning, reading, wal, writing
+from collector.store import backup, cursors, opening, pruning, reading, tenant_rows, wal, writing
 from collector.store.rows import (
     Backlog,
     Chunk,
@@ -36,6 +36,7 @@ from collector.store.rows import (
     to_day,
     to_micros,
 )
+from collector.store.tenants import Tenants
 from collector.store.wal import WalLimit
 from collector.store.worker import Reader, T, Work, Writer
 
@@ -57,6 +58,7 @@ class Store:
         self._numbers: dict[StreamId, int] = {}
         self._vendors: dict[StreamId, str] = {}
         self._source_types: dict[StreamId, str] = {}
+        self.tenants = Tenants(self._writer, self._operators, clock, self._numbers, self._forget)
         self._newest_fetch: datetime | None = None
         self._thinned_to = 0
         self.on_page: Callable[[LogPage], None] | None = None
@@ -90,6 +92,9 @@ class Store:
         self._source_types[stream] = source_type
         self._vendors[stream] = vendor
 
+    def _forget(self, stream: StreamId) -> None:
+        del self._numbers[stream], self._source_types[stream], self._vendors[stream]
+
     # -- pollers --------------------------------------------------------------------------
 
     async def add_stream(self, stream: StreamId, source_type: str, vendor: str) -> None:
@@ -114,7 +119,12 @@ class Store:
         """Let a stream go on under another name, with its ids and positions; a name that is taken stays as it is."""
         if old not in self._numbers or new in self._numbers:
             return
-        await self._writer.write(lambda connection: writing.rename_streams(connection, old, new))
+
+        def work(connection: sqlite3.Connection) -> None:
+            writing.rename_streams(connection, old, new)
+            tenant_rows.rename(connection, old.tenant, new.tenant)
+
+        await self._writer.write(work)
         self._know(new, self._numbers.pop(old), self._source_types.pop(old), self._vendors.pop(old))
 
     async def checkpoint(self, stream: StreamId, lane: Lane, job: int = 0) -> Checkpoint | None:

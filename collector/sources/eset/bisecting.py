@@ -121,13 +121,14 @@ def behind(run: Run, trouble: Trouble | None) -> Next:
 
 
 def cut(run: Run) -> Run | None:
-    """The run with a narrower window that it begins anew, what is ahead of vendor time cut off first.
+    """The run with a narrower window that it begins anew: half of what is not ahead of vendor time, if there is much.
 
     None where it can't be much narrower.
     """
-    if run.end - run.start <= _NARROWEST:
-        return None
-    return _width_kept(_first_half(_anew(run), run.end))
+    end = run.goal if run.start < run.goal < run.end else run.end
+    if end - run.start > _NARROWEST:
+        return _width_kept(_first_half(_anew(run), end))
+    return None if end == run.end else _anew(replace(run, end=end))
 
 
 def grown(run: Run, pages: int) -> Run:

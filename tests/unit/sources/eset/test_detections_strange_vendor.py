@@ -75,3 +75,16 @@ async def test_a_dead_delta_token_that_makes_the_server_fail_is_given_up_within_
 
     assert late in reading.names
     assert len(reading.failures) < 8
+
+
+async def test_what_lies_ahead_is_not_read_alone_before_a_long_window_is_halved() -> None:
+    bench = Bench()
+    names = bench.vendor.fill(170, bench.vendor.now - 23 * HOUR, 8 * MINUTE)
+    bench.vendor.cap = 3
+
+    reading = await bench.read()
+
+    assert set(reading.names) == set(names)
+    ends = [asked["endTime"] for asked in bench.vendor.asked if asked.path == "/v1/detections"]
+    assert parse_rfc3339(ends[51] or "") < bench.vendor.now - 11 * HOUR
+    assert len(ends) < 120

@@ -11,7 +11,7 @@ import structlog
 
 from collector.app.parts import Account
 from collector.clock import Clock
-from collector.errors import PageRefused, SourceError, StoreFull
+from collector.errors import NotLicensed, PageRefused, SourceError, StoreFull
 from collector.http import HttpClients
 from collector.metrics import METRICS
 from collector.model import StreamId
@@ -76,7 +76,10 @@ class Reading:
         self._tasks[account.key] = task
 
     async def read_once(self, account: Account) -> list[Exception]:
-        """Read an account's feeds to their end; returns what went wrong, feed by feed."""
+        """Read an account's feeds to their end; returns what went wrong, feed by feed.
+
+        A feed that good credentials may not read is none of it where they have another.
+        """
         await self._declare(account)
         failures: list[Exception] = []
         try:
@@ -85,7 +88,12 @@ class Reading:
                     group.create_task(_once(poller, failures), name="once")
         except SourceError as exc:  # from opening it: the pollers keep theirs to themselves
             failures.append(exc)
-        return failures
+        if len(failures) == len(account.streams):
+            return failures
+        for failure in failures:
+            if isinstance(failure, NotLicensed):
+                log.warning("a feed is not licensed", tenant=account.tenant, source=account.name, error=str(failure))
+        return [failure for failure in failures if not isinstance(failure, NotLicensed)]
 
     async def stop(self, key: tuple[str, str]) -> None:
         """Stop polling an account, if it is polled, and wait until it has stopped."""

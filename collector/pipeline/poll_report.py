@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from collector.clock import Clock
-from collector.errors import CheckpointExpired, PageRefused, SourceDenied, SourceUnavailable
+from collector.errors import CheckpointExpired, NotLicensed, PageRefused, SourceDenied, SourceUnavailable
 from collector.metrics import METRICS
 from collector.model import Lane, Page
 from collector.pipeline.status import SKEW_SECONDS, FeedStatus
@@ -22,19 +22,25 @@ _IDS = re.compile(r" ?\((?:request|transaction) [^()]*\)|(?=[\w.:+-]*\d)[\w.:+-]
 
 @dataclass(slots=True)
 class _Trouble:
-    """What a lane fails with, without ids: since when (monotonic), how often, when it was last told."""
+    """What a lane fails with, without ids: since when (monotonic), how often, when it was last told.
+
+    `failures`: how many of whatever kind since it was caught up; `failed_at`: when the last one was.
+    """
 
     text: str
     since: float
     told_at: float
     times: int = 0
+    failures: int = 0
+    failed_at: float = 0.0
 
 
 class PollReport:
     """Tells of one feed's polls.
 
     A repeated failure is logged at its first occurrence and at each change, where another id is none; then once an hour
-    in a summary.
+    in a summary. A lane has recovered when it is caught up, or goes on without a failure for an hour: one that reads
+    several things, of which one fails for hours, is not to tell of both at every poll.
     """
 
     def __init__(self, status: FeedStatus, clock: Clock) -> None:
@@ -59,9 +65,11 @@ class PollReport:
     def success(self, lane: Lane, page: Page, appended: int, duplicates: int) -> None:
         """A page was fetched and committed."""
         status, labels = self._status, self._labels
-        self._troubles.pop(lane, None)
-        if status.failing.pop(lane, None) is not None:
-            self._log.info("feed recovered", lane=lane, after_errors=status.consecutive_errors)
+        status.failing.pop(lane, None)
+        trouble = self._troubles.get(lane)
+        if trouble is not None and (not page.more or self._clock.monotonic() - trouble.failed_at >= _SUMMARY_SECONDS):
+            del self._troubles[lane]
+            self._log.info("feed recovered", lane=lane, after_errors=trouble.failures)
         if not status.failing:
             status.consecutive_errors = 0
         now = self._clock.now()
@@ -119,12 +127,15 @@ class PollReport:
     def _tell(self, lane: Lane, exc: Exception, text: str) -> None:
         denied, now = isinstance(exc, SourceDenied), self._clock.monotonic()
         same = f"{type(exc).__name__} {_IDS.sub('', text)}"
-        level = self._log.error if denied or isinstance(exc, PageRefused) else self._log.warning
+        # Whoever leaves all feeds on reads what is licensed: no reason to call somebody every hour.
+        grave = (denied and not isinstance(exc, NotLicensed)) or isinstance(exc, PageRefused)
+        level = self._log.error if grave else self._log.warning
         trouble = self._troubles.get(lane)
         if trouble is None or trouble.text != same:
-            self._troubles[lane] = trouble = _Trouble(same, now, now)
+            failures = 0 if trouble is None else trouble.failures
+            self._troubles[lane] = trouble = _Trouble(same, now, now, failures=failures)
             level("feed denied" if denied else "poll failed", lane=lane, error=text, kind=type(exc).__name__)
-        trouble.times += 1
+        trouble.times, trouble.failures, trouble.failed_at = trouble.times + 1, trouble.failures + 1, now
         if now - trouble.told_at >= _SUMMARY_SECONDS:
             trouble.told_at = now
             lasted, still = round(now - trouble.since), "feed still denied" if denied else "polls still fail"

@@ -18,6 +18,7 @@ from collector.budget import Budget
 from collector.clock import Clock
 from collector.errors import (
     CheckpointExpired,
+    NotLicensed,
     SourceDenied,
     SourceError,
     SourceProtocolError,
@@ -60,7 +61,7 @@ class TookTooLong(SourceUnavailable):
     """The server gave up making the answer (504): ask for less. An answer that was pending is lost."""
 
 
-class NotOffered(SourceDenied):
+class NotOffered(NotLicensed):
     """There is no such thing at this vendor, or not for this customer."""
 
 
@@ -114,7 +115,7 @@ class EsetClient:
 
         Raises:
             Pending: the answer is being made.
-            ResponseGone, TookTooLong, NotOffered: as they say.
+            ResponseGone, TookTooLong, NotOffered, NotLicensed: as they say.
             CheckpointExpired: the token is refused.
             SourceUnavailable, SourceDenied, SourceProtocolError: as `Source.fetch`.
         """
@@ -222,8 +223,10 @@ class EsetClient:
 
 def _verdict(status: int, message: str) -> SourceError:
     match status:
-        case 401 | 403:
+        case 401:
             return SourceDenied(message)
+        case 403:  # to a token that was got just for this
+            return NotLicensed(message)
         case 404 | 405 | 501:
             return NotOffered(message)
         case _:

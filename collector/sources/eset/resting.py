@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collector.clock import Clock
-from collector.errors import SourceDenied, SourceError, SourceUnavailable
+from collector.errors import NotLicensed, SourceDenied, SourceError, SourceUnavailable
 from collector.model import Lane
 
 _FIRST, _LONGEST = 5.0, 300.0
@@ -50,5 +50,6 @@ class Rests:
         """What to raise where nothing but resting activities is left."""
         rest = self._rests[lane, activity]
         if isinstance(rest.exc, SourceDenied):
-            return SourceDenied(str(rest.exc))
+            kind = NotLicensed if isinstance(rest.exc, NotLicensed) else SourceDenied
+            return kind(str(rest.exc))
         return SourceUnavailable(str(rest.exc), min(self._most, max(0.0, rest.until - self._clock.monotonic())))

@@ -32,6 +32,7 @@ class MemoryVendor:
     def __init__(self) -> None:
         self.records: dict[str, list[Record]] = {"alerts": [], "incidents": []}
         self.failure: SourceError | Exception | None = None
+        self.failing: dict[str, SourceError] = {}
         self.opening: SourceError | None = None
         self.fetched: list[tuple[str, Lane]] = []
         self.contexts: list[SourceContext] = []
@@ -46,6 +47,8 @@ class MemoryVendor:
         self.fetched.append((feed, lane))
         if self.failure is not None:
             raise self.failure
+        if feed in self.failing:
+            raise self.failing[feed]
         if lane is Lane.SWEEP:
             return Page((), Checkpoint(START), more=False, fetched_at=START)
         begin = 0 if after is None else int(after.state["next"])

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +13,7 @@ from collector.app.engine import assembled, run, run_once
 from collector.errors import (
     CollectorError,
     ConfigError,
-    PageRefused,
     SinkUnavailable,
-    SourceDenied,
     SourceUnavailable,
     StoreError,
     StoreFull,
@@ -28,7 +25,7 @@ from collector.store import Position, Store
 from collector.testing import FakeClock, make_record
 from collector.testing.clock import START
 from tests.unit.app.plugins import RECEIVERS, MemorySink
-from tests.unit.app.world import ACME, World, ids, stand_in, until
+from tests.unit.app.world import ACME, World, ids, once, stand_in, until
 
 
 async def test_events_go_from_the_vendor_through_the_log_to_every_sink(world: World) -> None:
@@ -341,109 +338,6 @@ async def test_volume_that_is_full_when_streams_are_made_known_is_waited_for(wor
             await asyncio.sleep(0.001)
 
     assert refused == 3
-
-
-# -- once ---------------------------------------------------------------------------------------------
-
-
-async def once(world: World, seconds: float = 60.0) -> bool:
-    task = asyncio.create_task(run_once(world.config(), seconds, world.clock))
-    while not task.done():
-        await world.clock.advance(0.25)
-        await asyncio.sleep(0.001)
-    return task.result()
-
-
-async def test_once_reads_every_feed_and_delivers_and_is_content(world: World) -> None:
-    world.tenants["acme"]["sources"][0]["feeds"] = ["alerts", "incidents"]
-    world.vendor().add(*range(7))
-    world.vendor().add(7, feed="incidents")
-    assert await once(world)
-    assert sorted(ids(world.sink().lines)) == list(range(8))
-
-    world.vendor().add(8)
-    assert await once(world)
-    assert sorted(ids(world.sink().lines)) == list(range(9))
-
-
-async def test_once_delivers_what_other_feeds_gave_and_says_that_one_failed(world: World) -> None:
-    world.tenants["beta"] = {"sources": [{"type": "memory", "feeds": ["alerts"]}]}
-    world.vendor().failure = SourceDenied("wrong client secret")
-    world.vendor("beta").add(1)
-    with structlog.testing.capture_logs() as logs:
-        assert not await once(world)
-
-    assert ids(world.sink().lines) == [1]
-    assert [(line["tenant"], line["error"]) for line in logs if "could not be read" in line["event"]] == [
-        ("acme", "wrong client secret")
-    ]
-
-
-async def test_once_says_that_a_source_could_not_be_opened(world: World) -> None:
-    world.vendor().opening = SourceUnavailable("no address")
-    assert not await once(world)
-
-
-async def test_once_says_that_a_required_sink_did_not_finish_in_time(world: World) -> None:
-    world.vendor().add(1)
-    world.sink().opening = SinkUnavailable("down")
-    began = world.clock.monotonic()
-    assert not await once(world, 20.0)
-    assert 20.0 <= world.clock.monotonic() - began <= 25.0
-
-    world.sink().opening = None
-    assert await once(world)
-    assert ids(world.sink().lines) == [1]
-
-
-async def test_once_waits_for_no_sink_that_is_not_required(world: World) -> None:
-    world.sinks["archive"]["required"] = False
-    world.sink().opening = SinkUnavailable("down")
-    world.vendor().add(1)
-
-    assert await once(world)
-
-
-async def test_once_with_a_page_that_cannot_be_stored_fails(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse(*_: object) -> None:
-        raise PageRefused("can't be stored")
-
-    monkeypatch.setattr(Store, "commit_page", refuse)
-    world.vendor().add(1)
-    assert not await once(world)
-
-
-async def test_once_ends_with_a_state_that_cannot_be_trusted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def damaged(*_: object) -> None:
-        raise StoreError("damaged")
-
-    monkeypatch.setattr(Store, "commit_page", damaged)
-    world.vendor().add(1)
-    with pytest.raises(StoreError):
-        await once(world)
-
-
-async def test_cancelled_once_ends_and_loses_nothing(world: World) -> None:
-    gate = asyncio.Event()
-    deliver = world.sink().deliver
-
-    async def slow(batch: Batch) -> Receipt:
-        await gate.wait()
-        return await deliver(batch)
-
-    stand_in(world.sink(), "deliver", slow)
-    world.vendor().add(1)
-    task = asyncio.create_task(run_once(world.config(), 60.0, world.clock))
-    await until(lambda: world.sink().states)
-    await asyncio.sleep(0.01)
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-    assert task.cancelled()
-
-    gate.set()
-    assert await once(world)
-    assert ids(world.sink().lines) == [1]
 
 
 # -- names and types ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from collector.app.engine import Engine, _run, _unwrapped, assembled
+from collector.app.engine import Engine, _run, _unwrapped, assembled, run_once
 from collector.app.operations import EngineOperations
 from collector.config import Config, load_config
 from collector.model import StreamId
@@ -168,3 +168,12 @@ def ids(lines: list[bytes]) -> list[int]:
 
 def field(lines: list[bytes], name: str) -> list[Any]:
     return [json.loads(line)[name] for line in lines]
+
+
+async def once(world: World, seconds: float = 60.0) -> bool:
+    """Run over all feeds once, time passing; whether all went well."""
+    task = asyncio.create_task(run_once(world.config(), seconds, world.clock))
+    while not task.done():
+        await world.clock.advance(0.25)
+        await asyncio.sleep(0.001)
+    return task.result()

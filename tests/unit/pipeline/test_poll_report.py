@@ -10,6 +10,7 @@ from structlog.typing import EventDict
 
 from collector.errors import (
     CheckpointExpired,
+    NotLicensed,
     PageRefused,
     SourceDenied,
     SourceProtocolError,
@@ -118,6 +119,7 @@ def test_denied_feed_that_is_paused_as_well_still_counts_as_denied(report: PollR
         (SourceUnavailable("x"), "unavailable", "warning"),
         (CheckpointExpired("x"), "unavailable", "warning"),
         (SourceDenied("x"), "denied", "error"),
+        (NotLicensed("x"), "denied", "warning"),
         (PageRefused("x"), "refused", "error"),
         (SourceProtocolError("x"), "failed", "warning"),
         (StoreFull("x"), "failed", "warning"),

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.errors import SourceDenied, SourceUnavailable
+from collector.errors import NotLicensed, SourceUnavailable
 from collector.model import Checkpoint, Lane, Window
 from collector.sources.eset import incident_listing
 from collector.sources.eset.client import NotOffered
@@ -632,7 +632,7 @@ async def test_a_customer_without_incidents_is_denied(status: int) -> None:
     it = Bench()
     it.vendor.always.append(lambda _: (status, b""))
 
-    with pytest.raises(SourceDenied) as caught:
+    with pytest.raises(NotLicensed) as caught:
         await it.fetch()
 
     assert isinstance(caught.value, NotOffered) == (status != 403)

@@ -4,7 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from collector.errors import CheckpointExpired, SourceDenied, SourceError, SourceProtocolError, SourceUnavailable
+from collector.errors import (
+    CheckpointExpired,
+    NotLicensed,
+    SourceDenied,
+    SourceError,
+    SourceProtocolError,
+    SourceUnavailable,
+)
 from collector.http import HttpClients
 from collector.model import Checkpoint, Lane, Page, Window
 from collector.sources.base import SourceContext
@@ -99,8 +106,25 @@ async def test_check_raises_where_nothing_at_all_is_offered() -> None:
 async def test_check_raises_what_is_wrong_with_the_login(said: Say, kind: type[SourceError], words: str) -> None:
     async with bench() as it:
         it.vendor.login_says.append(said)
-        with pytest.raises(kind, match=words):
+        with pytest.raises(kind, match=words) as caught:
             await it.source.check()
+    assert not isinstance(caught.value, NotLicensed)
+
+
+@pytest.mark.parametrize("status", [403, 404, 501])
+async def test_detections_that_no_version_gives_are_not_licensed_each_time_they_are_asked_for(status: int) -> None:
+    async with bench() as it:
+        for _ in range(4):
+            it.vendor.says.extend([empty(status)] * 20)
+            with pytest.raises(NotLicensed):
+                await until_refused(it)
+            it.vendor.says.clear()
+
+
+async def until_refused(it: Bench) -> None:
+    at = None
+    for _ in range(20):
+        at = (await it.source.fetch("detections", Lane.TIP, at, None)).checkpoint
 
 
 async def test_check_waits_for_answers_that_are_not_ready() -> None:

@@ -278,6 +278,7 @@ async def test_logins_fail_in_words_for_the_operator(said: Say, kind: type[Sourc
             await it.fetch()
 
     assert LOGIN in str(caught.value)
+    assert not isinstance(caught.value, NotLicensed)
     assert type(caught.value) is kind
 
 

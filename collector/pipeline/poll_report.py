@@ -16,30 +16,26 @@ from collector.pipeline.status import SKEW_SECONDS, FeedStatus
 log = structlog.get_logger()
 
 _SUMMARY_SECONDS = 3600.0
+_TROUBLES_KEPT = 16
 # Names that vendors give to requests, and what else looks like one: every answer has its own.
 _IDS = re.compile(r" ?\((?:request|transaction) [^()]*\)|(?=[\w.:+-]*\d)[\w.:+-]{8,}")
 
 
 @dataclass(slots=True)
 class _Trouble:
-    """What a lane fails with, without ids: since when (monotonic), how often, when it was last told.
+    """A failure of a lane: since when (monotonic), how often, when it was last, when it was last told."""
 
-    `failures`: how many of whatever kind since it was caught up; `failed_at`: when the last one was.
-    """
-
-    text: str
     since: float
     told_at: float
     times: int = 0
-    failures: int = 0
     failed_at: float = 0.0
 
 
 class PollReport:
     """Tells of one feed's polls.
 
-    A repeated failure is logged at its first occurrence and at each change, where another id is none; then once an hour
-    in a summary. A lane has recovered when it is caught up, or goes on without a failure for an hour: one that reads
+    A repeated failure is logged at its first occurrence, where another id is no other failure; then once an hour in a
+    summary. A lane has recovered when it is caught up, or goes on without a failure for an hour: one that reads
     several things, of which one fails for hours, is not to tell of both at every poll.
     """
 
@@ -47,7 +43,8 @@ class PollReport:
         stream = status.stream
         self._status = status
         self._clock = clock
-        self._troubles: dict[Lane, _Trouble] = {}
+        # By the words without ids.
+        self._troubles: dict[Lane, dict[str, _Trouble]] = {}
         self._labels = {"tenant": stream.tenant, "source": stream.source, "feed": stream.feed}
         self._log = log.bind(**self._labels)
 
@@ -66,10 +63,11 @@ class PollReport:
         """A page was fetched and committed."""
         status, labels = self._status, self._labels
         status.failing.pop(lane, None)
-        trouble = self._troubles.get(lane)
-        if trouble is not None and (not page.more or self._clock.monotonic() - trouble.failed_at >= _SUMMARY_SECONDS):
+        troubles = self._troubles.get(lane, {}).values()
+        is_quiet = all(self._clock.monotonic() - trouble.failed_at >= _SUMMARY_SECONDS for trouble in troubles)
+        if troubles and (is_quiet or not page.more):
+            self._log.info("feed recovered", lane=lane, after_errors=sum(trouble.times for trouble in troubles))
             del self._troubles[lane]
-            self._log.info("feed recovered", lane=lane, after_errors=trouble.failures)
         if not status.failing:
             status.consecutive_errors = 0
         now = self._clock.now()
@@ -130,12 +128,14 @@ class PollReport:
         # Whoever leaves all feeds on reads what is licensed: no reason to call somebody every hour.
         grave = (denied and not isinstance(exc, NotLicensed)) or isinstance(exc, PageRefused)
         level = self._log.error if grave else self._log.warning
-        trouble = self._troubles.get(lane)
-        if trouble is None or trouble.text != same:
-            failures = 0 if trouble is None else trouble.failures
-            self._troubles[lane] = trouble = _Trouble(same, now, now, failures=failures)
+        troubles = self._troubles.setdefault(lane, {})
+        trouble = troubles.get(same)
+        if trouble is None:
+            if len(troubles) >= _TROUBLES_KEPT:
+                troubles.clear()
+            troubles[same] = trouble = _Trouble(now, now)
             level("feed denied" if denied else "poll failed", lane=lane, error=text, kind=type(exc).__name__)
-        trouble.times, trouble.failures, trouble.failed_at = trouble.times + 1, trouble.failures + 1, now
+        trouble.times, trouble.failed_at = trouble.times + 1, now
         if now - trouble.told_at >= _SUMMARY_SECONDS:
             trouble.told_at = now
             lasted, still = round(now - trouble.since), "feed still denied" if denied else "polls still fail"

@@ -171,6 +171,36 @@ def test_repeated_failure_with_another_id_each_time_is_logged_once(
     assert status.last_error == logs[-1]["error"]
 
 
+async def test_lane_of_which_one_part_fails_for_hours_is_told_like_one_that_fails(
+    report: PollReport, logs: list[EventDict], clock: FakeClock
+) -> None:
+    some = replace(PAGE, more=True)
+    for _ in range(59):
+        report.failure(Lane.TIP, SourceUnavailable("/v2/x:listDelta: status 500"))
+        report.success(Lane.TIP, some, 1, 0)
+        report.failure(Lane.TIP, SourceUnavailable("/v2/x: status 500"))
+        await clock.advance(60)
+        report.success(Lane.TIP, some, 1, 0)
+    report.success(Lane.TIP, PAGE, 0, 0)
+
+    assert [(line["event"], line.get("error"), line.get("after_errors")) for line in logs] == [
+        ("poll failed", "/v2/x:listDelta: status 500", None),
+        ("poll failed", "/v2/x: status 500", None),
+        ("feed recovered", None, 118),
+    ]
+
+
+async def test_lane_that_goes_on_for_an_hour_without_a_failure_has_recovered(
+    report: PollReport, logs: list[EventDict], clock: FakeClock
+) -> None:
+    report.failure(Lane.TIP, SourceUnavailable("503"))
+    for _ in range(61):
+        report.success(Lane.TIP, replace(PAGE, more=True), 1, 0)
+        await clock.advance(60)
+
+    assert [line["event"] for line in logs] == ["poll failed", "feed recovered"]
+
+
 async def test_failure_that_lasts_is_summed_up_every_hour(
     report: PollReport, logs: list[EventDict], clock: FakeClock
 ) -> None:

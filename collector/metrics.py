@@ -35,6 +35,10 @@ FEED = ("tenant", "source", "feed")
 POLL_OUTCOMES = ("ok", "unavailable", "denied", "refused", "failed")
 LANES = ("tip", "sweep", "job")
 
+# Tenants by feeds by sinks are more than a Prometheus wants of one process at some providers.
+MAX_TENANT_SERIES = 2000
+OTHER = "other"
+
 _COMMIT_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -132,6 +136,14 @@ class Metrics:
         self.sink_last_success = gauge("sink_last_success_timestamp_seconds", "When the sink last accepted", "sink")
         self.sink_held = gauge("sink_held", "1 while nothing is sent because the sink refuses everything", "sink")
         self.sink_errors = count("sink_errors", "Batches that failed as a whole, by reason", "sink", "reason")
+        self.tenant_events = count(
+            "tenant_events", "Events a sink accepted, by the tenant they carry", "tenant", "feed", "sink"
+        )
+        self.tenant_event_bytes = count(
+            "tenant_event_bytes", "Bytes of the events a sink accepted, as sent", "tenant", "feed", "sink"
+        )
+        self._tenant_series: set[tuple[str, str, str]] = set()
+        self.tenant_series_full = False
         self.sink_deliver_seconds = self._histogram("sink_deliver_seconds", "Time of one delivered batch", "sink")
 
     # -- the program -------------------------------------------------------------------------
@@ -145,6 +157,17 @@ class Metrics:
         self.build = Info("edr_collector_build", "The version that runs", registry=self.registry)
         self.build.info({"version": __version__})
         ProcessCollector(registry=self.registry)
+
+    def count_delivered(self, tenant: str, feed: str, sink: str, events: int, size: int) -> None:
+        """Count what a sink accepted; behind `MAX_TENANT_SERIES` label sets, all that is new is one `other`."""
+        labels = (tenant, feed, sink)
+        if labels not in self._tenant_series:
+            if len(self._tenant_series) >= MAX_TENANT_SERIES:
+                self.tenant_series_full, labels = True, (OTHER, OTHER, OTHER)
+            else:
+                self._tenant_series.add(labels)
+        self.tenant_events.labels(*labels).inc(events)
+        self.tenant_event_bytes.labels(*labels).inc(size)
 
     def declare_feed(self, tenant: str, source: str, feed: str, lanes: Sequence[str] = ("tip", "sweep")) -> None:
         """Let every series of this feed exist, at 0."""
@@ -164,6 +187,12 @@ class Metrics:
 
     def forget(self, **labels: str) -> None:
         """Remove every series that carries all of these labels: what they speak of is no longer configured."""
+        given = [labels.get(name) for name in ("tenant", "feed", "sink")] if labels else []
+        if labels and set(labels) <= {"tenant", "feed", "sink"}:
+            self._tenant_series = {
+                one for one in self._tenant_series if any(a not in {None, b} for a, b in zip(given, one, strict=True))
+            }
+            self.tenant_series_full = self.tenant_series_full and len(self._tenant_series) >= MAX_TENANT_SERIES
         for metric in self._declared:
             if labels and set(labels) <= set(metric._labelnames):  # noqa: SLF001 -- as above
                 metric.remove_by_labels(labels)

@@ -14,9 +14,10 @@ from collector.app.reloading import reload_config
 from collector.app.speaking import try_out
 from collector.errors import CollectorError
 from collector.formats import FORMATS
+from collector.metrics import MAX_TENANT_SERIES, METRICS, OTHER
 from collector.model import Event
 from collector.pipeline.status import SKEW_SECONDS, FeedStatus, SinkStatus
-from collector.store import DeadLetter, Position
+from collector.store import DailyCount, DeadLetter, Position
 from collector.timestamps import format_utc
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _TAIL_BYTES = 1 << 18
 _MANY = 100_000
 _STALE_SECONDS = 60.0
+_DAYS = 7
 
 
 class EngineOperations:
@@ -56,7 +58,14 @@ class EngineOperations:
             },
             "feeds": [_feed(feed, recorded, engine.gate.reason(feed.stream)) for feed in feeds],
             "sinks": [_sink(delivery.status) for delivery in engine.delivering.deliveries.values()],
-            "warnings": [*engine.config.warnings, *_skews(feeds), *_too_old(feeds), *engine.organizations.warnings()],
+            "warnings": [
+                *engine.config.warnings,
+                *_skews(feeds),
+                *_too_old(feeds),
+                *engine.organizations.warnings(),
+                *_capped(),
+            ],
+            "daily": [_count(one) for one in await engine.store.daily(_DAYS, MAX_TENANT_SERIES)],
             "organizations_without_tenant": engine.organizations.as_json(),
             "unknown_fields": dict(sorted(engine.events.unknown.items())),
         }
@@ -253,6 +262,19 @@ def _sink(sink: SinkStatus) -> dict[str, Any]:
     }
 
 
+def _count(one: DailyCount) -> dict[str, Any]:
+    """`sink` null: what was fetched. What is beyond the largest counts is one `other`, of so many `rows`."""
+    return {
+        "day": one.day.isoformat(),
+        "tenant": OTHER if one.tenant is None else one.tenant,
+        "feed": OTHER if one.feed is None else one.feed,
+        "sink": one.sink or None,
+        "events": one.events,
+        "bytes": one.size,
+        **({} if one.rows == 1 and one.tenant is not None else {"rows": one.rows}),
+    }
+
+
 def _letter(letter: DeadLetter) -> dict[str, Any]:
     return {
         "id": letter.id,
@@ -276,6 +298,12 @@ def _skews(feeds: Sequence[FeedStatus]) -> list[str]:
         for feed in feeds
         if abs(feed.clock_skew) > SKEW_SECONDS
     ]
+
+
+def _capped() -> list[str]:
+    if not METRICS.tenant_series_full:
+        return []
+    return [f"the metrics of tenants have {MAX_TENANT_SERIES} series, what is beyond is counted as {OTHER}"]
 
 
 def _too_old(feeds: Sequence[FeedStatus]) -> list[str]:

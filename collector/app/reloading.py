@@ -111,10 +111,17 @@ async def _apply(
     for key in sources.started:
         await engine.patience.until_done(partial(engine.reading.start, wanted[key]))
     done = told(engine.config, config, sources, sinks, lookalikes(before, wanted, sources))
+    for name in _names(engine.config) - _names(config):
+        METRICS.forget(tenant=name)
     engine.config = config
     for delivery in engine.delivering.deliveries.values():
         delivery.release()
     return done
+
+
+def _names(config: Config) -> set[str]:
+    """Every tenant name that events may carry."""
+    return {*config.tenants, *(name for tenant in config.tenants.values() for name in tenant.names)}
 
 
 async def _rename(engine: Engine, renames: Sequence[tuple[StreamId, StreamId]]) -> None:

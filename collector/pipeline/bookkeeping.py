@@ -49,7 +49,10 @@ class Bookkeeping:
         delivered: Mapping[StreamId, tuple[int, int]] | None = None,
         resolved: Sequence[int] = (),
     ) -> None:
-        """Settle; try for as long as the volume is full: what was accepted must not be sent again."""
+        """Settle; try for as long as the volume is full: what was accepted must not be sent again.
+
+        `delivered`: events and bytes by stream, under the tenant that the events carry.
+        """
         waits = Backoff(_BASE, _CAP)
         while True:
             try:
@@ -67,4 +70,6 @@ class Bookkeeping:
                 await self._clock.sleep(waits.next())
             else:
                 self.state = self.state if state is None else state
+                for stream, (events, size) in (delivered or {}).items():
+                    METRICS.count_delivered(stream.tenant, stream.feed, self._sink, events, size)
                 return

@@ -30,6 +30,7 @@ from collector.pipeline.probation import Settlement
 from collector.pipeline.receiver import SINK_SECONDS, Receiver, deadline
 from collector.pipeline.refusals import RefusesAll
 from collector.pipeline.retries import Retries
+from collector.pipeline.shipment import as_delivered
 from collector.pipeline.sink_report import SinkReport
 from collector.pipeline.status import SinkStatus
 from collector.sinks.base import Receipt, Sink
@@ -289,7 +290,8 @@ class Delivery:
             await self._pause(max(_LEAST_WAIT, put_off.retry_after or _BASE))
 
     async def _resolve(self, letter: DeadLetter, size: int, receipt: Receipt) -> None:
-        delivered = {letter.stream: (1, size)}
+        tenant = self._events.of_dead_letter(letter).tenant
+        delivered = {as_delivered(letter.stream, tenant): (1, size)}
         if receipt.certain_after is not None:
             end = max(self.position, self._carrier.probation.end)
             settlement = Settlement(end, receipt.state, (), delivered, 0, [letter.id])

@@ -72,16 +72,22 @@ class Shipment:
         delivered: dict[StreamId, tuple[int, int]] = {}
         accepted = 0
         for index in range(self._settled, first):
-            origin = self.plan.origins[index]
+            origin, event = self.plan.origins[index], self.plan.batch.events[index]
             if index in self.refused:
-                letters.append(refused(origin, self.plan.batch.events[index], self.refused[index]))
+                letters.append(refused(origin, event, self.refused[index]))
                 continue
-            events, size = delivered.get(origin.stream, (0, 0))
-            delivered[origin.stream] = (events + 1, size + len(self.plan.batch.payloads[index]))
+            stream = as_delivered(origin.stream, event.tenant)
+            events, size = delivered.get(stream, (0, 0))
+            delivered[stream] = (events + 1, size + len(self.plan.batch.payloads[index]))
             accepted += 1
         settlement = Settlement(position, self._state, letters, delivered, accepted)
         self._settled, self._settled_to, self._state = first, position, None
         return settlement
+
+
+def as_delivered(stream: StreamId, tenant: str) -> StreamId:
+    """The stream under the name that its event went out with, which a partner's organization has of its own."""
+    return stream if tenant == stream.tenant else StreamId(tenant, stream.source, stream.feed)
 
 
 def _on(sent: list[int], rejected: Mapping[int, str]) -> dict[int, str]:

@@ -1,6 +1,17 @@
 """The durable log: one SQLite file that holds everything the collector must not forget."""
 
-from collector.store.rows import Backlog, Chunk, Committed, Cursor, DeadLetter, LogPage, NewDeadLetter, Position, Usage
+from collector.store.rows import (
+    Backlog,
+    Chunk,
+    Committed,
+    Cursor,
+    DailyCount,
+    DeadLetter,
+    LogPage,
+    NewDeadLetter,
+    Position,
+    Usage,
+)
 from collector.store.store import Store
 
 __all__ = [
@@ -8,6 +19,7 @@ __all__ = [
     "Chunk",
     "Committed",
     "Cursor",
+    "DailyCount",
     "DeadLetter",
     "LogPage",
     "NewDeadLetter",

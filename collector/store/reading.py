@@ -13,7 +13,18 @@ import orjson
 
 from collector.model import Checkpoint, StreamId
 from collector.store import codec
-from collector.store.rows import Backlog, Chunk, Cursor, DeadLetter, LogPage, Position, Usage, from_micros
+from collector.store.rows import (
+    Backlog,
+    Chunk,
+    Cursor,
+    DailyCount,
+    DeadLetter,
+    LogPage,
+    Position,
+    Usage,
+    from_day,
+    from_micros,
+)
 
 _PAGES_AT_ONCE = 64
 # A sink of a few streams may pass over millions of pages: in stretches, since a long read keeps the WAL from being cut.
@@ -103,6 +114,24 @@ def checkpoints(connection: sqlite3.Connection) -> list[tuple[StreamId, str, int
         "ORDER BY 1, 2, 3, 4, 5"
     )
     return [(StreamId(*name), lane, job, _checkpoint(body)) for *name, lane, job, body in rows]
+
+
+def daily(connection: sqlite3.Connection, since_day: int, most: int) -> list[DailyCount]:
+    """The counts since that day, newest day first; of all the newest and largest `most` one by one.
+
+    The rest comes behind those of its day, one sum a day and sink.
+    """
+    ranked = (
+        "SELECT *, row_number() OVER (ORDER BY day DESC, events DESC, tenant, feed, sink) AS place "
+        "FROM daily WHERE day >= ?1"
+    )
+    rows = connection.execute(
+        f"SELECT day, tenant, feed, sink, events, bytes, 1, 0 FROM ({ranked}) WHERE place <= ?2 "  # noqa: S608 -- ours
+        "UNION ALL SELECT day, NULL, NULL, sink, sum(events), sum(bytes), count(*), 1 "
+        f"FROM ({ranked}) WHERE place > ?2 GROUP BY day, sink ORDER BY 1 DESC, 8, 5 DESC, 2, 3, 4",
+        (since_day, most),
+    )
+    return [DailyCount(from_day(day), *rest) for day, *rest, _ in rows]
 
 
 def gaps(connection: sqlite3.Connection) -> list[dict[str, Any]]:

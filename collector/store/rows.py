@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from collector.model import Record, StreamId
 
@@ -20,6 +20,11 @@ def to_micros(moment: datetime) -> int:
 def from_micros(micros: int) -> datetime:
     """The inverse of `to_micros`."""
     return EPOCH + timedelta(microseconds=micros)
+
+
+def from_day(day: int) -> date:
+    """The inverse of `to_day`."""
+    return EPOCH.date() + timedelta(days=day)
 
 
 def to_day(moment: datetime) -> int:
@@ -113,6 +118,22 @@ class Backlog:
     stored_bytes: int
     oldest: datetime | None
     streams: frozenset[StreamId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class DailyCount:
+    """What a sink accepted of a tenant's feed in a day (UTC); `sink` "": what was fetched, under the source's tenant.
+
+    `rows`: of how many such counts this is the sum. `tenant` and `feed` are None where it is more than one.
+    """
+
+    day: date
+    tenant: str | None
+    feed: str | None
+    sink: str
+    events: int
+    size: int
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)

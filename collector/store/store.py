@@ -28,6 +28,7 @@ from collector.store.rows import (
     Chunk,
     Committed,
     Cursor,
+    DailyCount,
     DeadLetter,
     LogPage,
     NewDeadLetter,
@@ -196,10 +197,11 @@ class Store:
     ) -> None:
         """Move the cursor to `position`, store the receipt's state, its dead letters, the day's counts.
 
+        `delivered`: events and bytes by stream, whose tenant is the one that the events carry, known here or not.
         `resolved` are dead letters that the sink took after all: they are no more.
         """
         letters = [(self._numbers[letter.stream], letter) for letter in dead_letters]
-        counts = [(self._numbers[stream], *count) for stream, count in (delivered or {}).items()]
+        counts = [(stream.tenant, stream.feed, *count) for stream, count in (delivered or {}).items()]
         at = self._clock.now()
         await self._writer.write(
             lambda connection: writing.settle(
@@ -245,6 +247,11 @@ class Store:
     async def dead_letter_counts(self) -> dict[str, int]:
         """How many dead letters each sink has."""
         return await self._operators.read(reading.dead_letter_counts)
+
+    async def daily(self, days: int, most: int) -> list[DailyCount]:
+        """Events and bytes of the last so many days, newest day first; see `reading.daily`."""
+        since = to_day(self._clock.now()) - days + 1
+        return await self._operators.read(lambda connection: reading.daily(connection, since, most))
 
     async def replay_horizon(self) -> datetime | None:
         """When the oldest page that can still be delivered again was fetched."""

@@ -19,6 +19,13 @@ SELECT ?, value, substr(?, key * 16 + 1, 16), ?, ? FROM json_each(?) WHERE true
 ON CONFLICT DO NOTHING RETURNING hash16
 """
 
+# A batch of a partner's events may have as many tenants as events.
+_DELIVERED = """
+INSERT INTO daily (day, tenant, feed, sink, events, bytes)
+SELECT ?1, value ->> 0, value ->> 1, ?2, value ->> 2, value ->> 3 FROM json_each(?3) WHERE true
+ON CONFLICT DO UPDATE SET events = events + excluded.events, bytes = bytes + excluded.bytes
+"""
+
 
 def ensure_stream(connection: sqlite3.Connection, stream: StreamId, source_type: str, vendor: str) -> int:
     """The stream's number, made on first use; the vendor's name must stay, uids are made of it."""
@@ -103,13 +110,13 @@ def settle(  # noqa: PLR0913, PLR0917 -- one transaction, these are its parts
     state: bytes | None,
     dead_letters: Sequence[tuple[int, NewDeadLetter]],
     at: datetime,
-    delivered: Sequence[tuple[int, int, int]],
+    delivered: Sequence[tuple[str, str, int, int]],
     resolved: Sequence[int] = (),
 ) -> None:
     """Move the cursor to the end of what was accepted, with all that follows from the receipt.
 
-    `dead_letters` come with their stream's number; `delivered` is (stream number, events, bytes); `resolved` are the
-    numbers of dead letters that the sink took after all.
+    `dead_letters` come with their stream's number; `delivered` is (tenant, feed, events, bytes), the tenant that the
+    events carry; `resolved` are the numbers of dead letters that the sink took after all.
     """
     drop_dead_letters(connection, resolved)
     connection.execute(
@@ -139,8 +146,8 @@ def settle(  # noqa: PLR0913, PLR0917 -- one transaction, these are its parts
                 codec.encode([letter.record]),
             ),
         )
-    for stream, events, size in delivered:
-        _count(connection, to_day(at), stream, sink, events, size)
+    if delivered:
+        connection.execute(_DELIVERED, (to_day(at), sink, orjson.dumps(delivered).decode()))
 
 
 def drop_dead_letters(connection: sqlite3.Connection, ids: Sequence[int]) -> int:

@@ -37,6 +37,33 @@ async def test_names_and_help_follow_the_conventions() -> None:
             assert family.name.endswith("_seconds")
 
 
+def test_tenants_are_counted_by_themselves_up_to_a_number_and_together_beyond(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.metrics.MAX_TENANT_SERIES", 2)
+    metrics = Metrics()
+    for tenant in ("a", "b", "a", "c", "d"):
+        assert not metrics.tenant_series_full or tenant == "d"
+        metrics.count_delivered(tenant, "incidents", "siem", 1, 10)
+
+    def counted(tenant: str, feed: str = "incidents", sink: str = "siem") -> tuple[float | None, float | None]:
+        labels = {"tenant": tenant, "feed": feed, "sink": sink}
+        names = ("edr_collector_tenant_events_total", "edr_collector_tenant_event_bytes_total")
+        return value(metrics, names[0], **labels), value(metrics, names[1], **labels)
+
+    assert [counted(tenant) for tenant in "abc"] == [(2, 20), (1, 10), (None, None)]
+    assert counted("other", "other", "other") == (2, 20)
+    assert metrics.tenant_series_full
+
+    metrics.forget(tenant="a", source="withsecure")  # the tenant may have others
+    assert counted("a") == (2, 20)
+    metrics.forget(tenant="a")
+    assert (counted("a"), metrics.tenant_series_full) == ((None, None), False)
+    metrics.count_delivered("c", "incidents", "siem", 1, 10)
+    assert counted("c") == (1, 10)
+    metrics.forget(sink="siem")
+    metrics.count_delivered("a", "incidents", "archive", 1, 10)
+    assert (counted("b"), counted("a", sink="archive")) == ((None, None), (1, 10))
+
+
 async def test_no_created_series_are_served() -> None:
     metrics = Metrics()
     metrics.pages_committed.inc()

@@ -150,6 +150,57 @@ async def test_event_whose_owner_could_not_be_told_is_counted(world: World) -> N
     assert status["feeds"][0]["owner_unknown"] == 1
 
 
+async def test_events_are_counted_by_day_under_the_tenant_they_carry_over_restarts_too(partner: World) -> None:
+    for number, organization in enumerate(("org-1", "org-1", "org-2", "org-40")):
+        partner.vendor().add(number, raw=of(organization))
+    for name in ("acme", "acme-fi", "acme-se"):
+        METRICS.forget(tenant=name)
+    async with partner.running() as running:
+        await running.delivered(4)
+        await running.settled()
+    async with partner.running() as running:
+        partner.vendor().add(4, raw=of("org-2"))
+        await running.delivered(5)
+        await running.settled()
+        daily = (await running.operations.status())["daily"]
+
+    counted = {(one["tenant"], one["sink"]): one["events"] for one in daily}
+    assert counted == {("acme", None): 5, ("acme", "archive"): 1, ("acme-fi", "archive"): 2, ("acme-se", "archive"): 2}
+    assert {(one["day"], one["feed"]) for one in daily} == {("2026-11-22", "alerts")}
+    assert all(one["bytes"] > 0 for one in daily)
+    assert metric("tenant_events_total", tenant="acme-se", feed="alerts", sink="archive") == 2
+    assert (metric("tenant_event_bytes_total", tenant="acme-fi", feed="alerts", sink="archive") or 0) > 0
+
+
+async def test_more_tenants_than_the_metrics_bear_are_announced(
+    partner: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    METRICS.forget(sink="archive")
+    monkeypatch.setattr("collector.metrics.MAX_TENANT_SERIES", len(METRICS._tenant_series) + 1)
+    partner.vendor().add(1, raw=of("org-1"))
+    partner.vendor().add(2, raw=of("org-2"))
+    async with partner.running() as running:
+        await running.delivered(2)
+        await running.settled()
+        (warning,) = (await running.operations.status())["warnings"]
+
+    METRICS.forget(sink="archive")
+    assert warning.endswith("what is beyond is counted as other")
+
+
+async def test_tenant_name_that_no_event_carries_any_more_leaves_the_metrics(partner: World) -> None:
+    labels = {"tenant": "acme-fi", "feed": "alerts", "sink": "archive"}
+    partner.vendor().add(1, raw=of("org-1"))
+    async with partner.running() as running:
+        await running.delivered(1)
+        await running.settled()
+        assert metric("tenant_events_total", **labels)
+        partner.tenants["acme"]["organizations"] = {"org-2": "acme-se"}
+        await running.reload()
+
+        assert metric("tenant_events_total", **labels) is None
+
+
 # -- collector check ----------------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from collector.errors import PageRefused
-from collector.model import Checkpoint, Gap, Lane, Record
+from collector.model import Checkpoint, Gap, Lane, Record, StreamId
 from collector.store import LogPage, Position, Store
 from collector.testing import FakeClock, make_record
 from collector.testing.clock import START
@@ -279,6 +279,17 @@ async def test_delivered_events_are_counted_by_day_and_sink(store: Store, clock:
         ("acme", 5, 50),
         ("globex", 1, 5),
         ("acme", 1, 10),
+    ]
+
+
+async def test_events_are_counted_under_the_tenant_they_carry_known_or_not(store: Store) -> None:
+    north, second = (StreamId("north", source, ACME.feed) for source in (ACME.source, "second"))
+    await store.settle("siem", "", Position(1), delivered={ACME: (2, 20), north: (1, 5)})
+    await store.settle("siem", "", Position(2), delivered={north: (1, 6), second: (1, 1)})
+
+    assert await rows(store, "SELECT tenant, feed, sink, events, bytes FROM daily ORDER BY tenant") == [
+        ("acme", ACME.feed, "siem", 2, 20),
+        ("north", ACME.feed, "siem", 3, 12),
     ]
 
 

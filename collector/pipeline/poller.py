@@ -123,8 +123,10 @@ class Poller:
                     self._report.failure(lane, exc)
                     raise
                 else:
-                    attempts = 0
-                    fruitless = 0 if page.records or page.checkpoint.watermark != watermark else fruitless + 1
+                    got_on = bool(page.records) or page.checkpoint.watermark != watermark
+                    # Where a part of a feed fails for ever the others are read meanwhile, and have nothing new.
+                    attempts = 0 if got_on else attempts
+                    fruitless = 0 if got_on else fruitless + 1
                     more = page.more or page.retry_after is not None
                     if more and fruitless >= _ONCE_FRUITLESS:
                         stuck = SourceUnavailable(f"{fruitless} pages in a row are empty")

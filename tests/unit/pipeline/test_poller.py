@@ -438,6 +438,17 @@ async def test_once_gives_up_after_six_failures_in_a_row(feed: Feed) -> None:
     assert len(feed.source.calls) == 6
 
 
+async def test_once_gives_up_where_a_part_of_the_feed_fails_and_the_rest_has_nothing_new(feed: Feed) -> None:
+    feed.clock = FakeClock(hurry=True)
+    feed.source.script(page(1, more=True))
+    for _ in range(20):
+        feed.source.script(SourceUnavailable("503"), page(more=True, checkpoint=checkpoint(1)))
+
+    with pytest.raises(SourceUnavailable):
+        await feed.poller().once()
+    assert len(feed.source.calls) == 12
+
+
 async def test_once_ends_where_tokens_die_without_getting_on(feed: Feed) -> None:
     feed.clock = FakeClock(hurry=True)
     for _ in range(20):

@@ -4,8 +4,9 @@ import asyncio
 import gzip
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -197,6 +198,28 @@ async def test_a_dead_kept_alive_connection_costs_no_uncounted_request(method: s
             await http.request(method, server.base_url, headers={}, egress=DIRECT)
 
     assert len(server.requests) == 2
+
+
+async def test_a_kept_alive_connection_that_is_reset_costs_no_uncounted_request() -> None:
+    arrived: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            arrived.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(OK)
+            arrived.append(await reader.readuntil(b"\r\n\r\n"))
+            at_once = struct.pack("ii", 1, 0)  # RST instead of FIN
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        writer.transport.abort()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    async with listener, HttpClients() as http:
+        await http.request("GET", url, headers={}, egress=DIRECT)
+        with pytest.raises(SourceUnavailable, match="connection was lost"):
+            await http.request("GET", url, headers={}, egress=DIRECT)
+
+    assert len(arrived) == 2
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from collector.errors import (
     CheckpointExpired,
@@ -16,6 +17,7 @@ from collector.errors import (
     SourceUnavailable,
 )
 from collector.model import Lane, Page
+from tests.unit.sources.withsecure.incident_vendor import INCIDENTS, IncidentVendor
 from tests.unit.sources.withsecure.vendor import CLIENT_ID, DATA, LOGIN, SECRET, Bench, Say, bench, error
 
 HTML = Say(502, b"<html><body>Bad gateway</body></html>", {"Content-Type": "text/html"})
@@ -133,6 +135,27 @@ async def test_lanes_that_meet_the_same_refused_token_are_not_denied() -> None:
         await asyncio.wait(tasks)
 
     assert {type(task.exception()) for task in tasks} <= {SourceUnavailable, type(None)}
+
+
+class ResettingVendor(IncidentVendor):
+    """Resets the connection at each second request for incidents."""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        said = await super().handle(request)
+        if request.path == INCIDENTS and len(self.asked_incidents) % 2 == 0:
+            assert request.transport is not None
+            request.transport.abort()
+        return said
+
+
+async def test_a_connection_that_is_reset_is_tried_again_by_the_poller_alone_in_turn() -> None:
+    async with bench(vendor_type=ResettingVendor, feed="incidents") as it:
+        for _ in range(3):
+            page = await it.fetch()
+            with pytest.raises(SourceUnavailable, match="connection was lost"):
+                await it.fetch(page.checkpoint)
+
+    assert len(it.vendor.asked) == len(it.budget.turns) == 1 + 6  # a login
 
 
 async def through_the_queue(it: Bench, wait: float, lane: Lane = Lane.TIP) -> Page:

@@ -16,6 +16,8 @@ class Activity:
     `prior_seconds` is how long a silence must be before it says something.
     """
 
+    __slots__ = ("_events", "_prior_seconds", "_seconds")
+
     def __init__(self, prior_seconds: float) -> None:
         self._prior_seconds = prior_seconds
         self._events = 0.0

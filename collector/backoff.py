@@ -14,6 +14,8 @@ class Backoff:
     [0, 1).
     """
 
+    __slots__ = ("_base", "_cap", "_ceiling", "_draw")
+
     def __init__(self, base: float, cap: float, draw: Callable[[], float] = random.random) -> None:
         if not 0 < base <= cap:
             raise ValueError("a backoff needs 0 < base <= cap")

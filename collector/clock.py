@@ -23,8 +23,8 @@ class Clock:
         """Wait; cancellation ends the wait."""
         await asyncio.sleep(seconds)
 
-    def watching(self, loop: str) -> AbstractContextManager[None]:  # noqa: ARG002 -- see `collector.liveness`
-        """Inside the block this task is one of the program's loops, which must turn for ever."""
+    def watching(self, loop: str, *, ends: bool = False) -> AbstractContextManager[None]:  # noqa: ARG002 -- see `collector.liveness`
+        """Inside the block this task is one of the program's loops, which must turn; for ever, save one that `ends`."""
         return nullcontext()
 
     def resting(self) -> AbstractContextManager[None]:

@@ -8,8 +8,7 @@ loops are not judged by the length of their turns, since a receiver that is down
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +17,9 @@ from collector.clock import Clock
 # Longest turn by loop name, in seconds. The janitor's is a look at the state, with pruning at worst. A poller's is one
 # page: it may wait an hour for its turn when the vendor says so (Retry-After is capped there), and then some requests
 # of at most five minutes each.
-PATIENCE = {"janitor": 900.0, "tip": 5400.0, "sweep": 5400.0}
+PATIENCE = {"timetable": 60.0, "janitor": 900.0, "tip": 5400.0, "sweep": 5400.0}
+
+_Task = asyncio.Task[object] | None
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class LivenessClock(Clock):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._loops: dict[asyncio.Task[object] | None, _Loop] = {}
+        self._loops: dict[_Task, _Loop] = {}
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -45,11 +46,11 @@ class LivenessClock(Clock):
         with self.resting():
             await self._clock.sleep(seconds)
 
-    def watching(self, loop: str) -> AbstractContextManager[None]:
-        return self._watching(loop)
+    def watching(self, loop: str, *, ends: bool = False) -> AbstractContextManager[None]:
+        return _Watching(self, self._loops, loop, ends)
 
     def resting(self) -> AbstractContextManager[None]:
-        return self._resting()
+        return _Resting(self, self._loops.get(asyncio.current_task()))
 
     def stuck(self) -> list[str]:
         """The loops that do not turn and for how long, in words; empty while all is well."""
@@ -64,25 +65,42 @@ class LivenessClock(Clock):
         ]
         return sorted([*dead, *silent])
 
-    @contextmanager
-    def _watching(self, name: str) -> Iterator[None]:
-        task = asyncio.current_task()
-        loop = self._loops[task] = _Loop(name, self.monotonic())
-        try:
-            yield
-        except BaseException:  # cancelled, or an error that ends the process: nobody expects it to turn
-            del self._loops[task]
-            raise
-        loop.ended = True
 
-    @contextmanager
-    def _resting(self) -> Iterator[None]:
-        loop = self._loops.get(asyncio.current_task())
-        if loop is None:
-            yield
-            return
-        loop.busy_since = None
-        try:
-            yield
-        finally:
-            loop.busy_since = self.monotonic()
+class _Watching:
+    """A class, as `_Resting`: thousands of loops are inside, and a generator takes three times the room."""
+
+    __slots__ = ("_clock", "_ends", "_loops", "_name", "_task")
+
+    def __init__(self, clock: Clock, loops: dict[_Task, _Loop], name: str, ends: bool) -> None:  # noqa: FBT001
+        self._clock = clock
+        self._loops = loops
+        self._name = name
+        self._ends = ends
+        self._task: _Task = None
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._loops[self._task] = _Loop(self._name, self._clock.monotonic())
+
+    def __exit__(self, kind: type[BaseException] | None, exc: object, traceback: object) -> None:
+        # Cancelled, or an error that ends the process: nobody expects it to turn.
+        if self._ends or kind is not None:
+            del self._loops[self._task]
+        else:
+            self._loops[self._task].ended = True
+
+
+class _Resting:
+    __slots__ = ("_clock", "_loop")
+
+    def __init__(self, clock: Clock, loop: _Loop | None) -> None:
+        self._clock = clock
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        if self._loop is not None:
+            self._loop.busy_since = None
+
+    def __exit__(self, kind: object, exc: object, traceback: object) -> None:
+        if self._loop is not None:
+            self._loop.busy_since = self._clock.monotonic()

@@ -13,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
+from math import isnan
 from typing import TypeVar
 
 from prometheus_client import (
@@ -28,6 +30,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import MetricWrapperBase
 
 from collector import __version__
+from collector.series import Family, Kind, Rows
 
 _M = TypeVar("_M", bound=MetricWrapperBase)
 
@@ -56,31 +59,35 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         self._declared: list[MetricWrapperBase] = []
+        self._feeds = Rows(FEED)
         self._sources()
         self._log()
         self._sinks()
         self._program()
+        self.registry.register(self._feeds)
 
     # -- sources -----------------------------------------------------------------------------
 
     def _sources(self) -> None:
-        count, gauge = self._counter, self._gauge
-        self.polls = count("polls", "Polls of a feed's lane by outcome", *FEED, "lane", "outcome")
-        self.events_fetched = count("events_fetched", "Records the vendor served, repeats included", *FEED)
-        self.events_stored = count("events_stored", "Records that were new and went into the log", *FEED)
-        self.events_duplicate = count("events_duplicate", "Records that were known already", *FEED)
-        self.events_unparsed = count("events_unparsed", "Records delivered as kind unparsed", *FEED)
-        self.event_bytes_fetched = count("event_bytes_fetched", "Bytes of the records the vendor served", *FEED)
-        self.feed_last_success = gauge(
-            "feed_last_success_timestamp_seconds", "When the feed was last polled with success", *FEED
+        count, gauge, feeds = self._counter, self._gauge, self._of_feeds
+        self.polls = feeds("polls", "Polls of a feed's lane by outcome", "counter", lane=LANES, outcome=POLL_OUTCOMES)
+        self.events_fetched = feeds("events_fetched", "Records the vendor served, repeats included", "counter")
+        self.events_stored = feeds("events_stored", "Records that were new and went into the log", "counter")
+        self.events_duplicate = feeds("events_duplicate", "Records that were known already", "counter")
+        self.events_unparsed = feeds("events_unparsed", "Records delivered as kind unparsed", "counter")
+        self.event_bytes_fetched = feeds("event_bytes_fetched", "Bytes of the records the vendor served", "counter")
+        self.feed_last_success = feeds(
+            "feed_last_success_timestamp_seconds", "When the feed was last polled with success", "gauge"
         )
-        self.feed_last_event = gauge("feed_last_event_timestamp_seconds", "When the feed last gave a new event", *FEED)
-        self.feed_lag = gauge("feed_lag_seconds", "Age of the time up to which the feed was read completely", *FEED)
-        self.feed_interval = gauge("feed_interval_seconds", "Measured time between the last two polls", *FEED)
-        self.feed_denied = gauge("feed_denied", "1 while the vendor refuses the credentials or the licence", *FEED)
-        self.feed_paused = gauge("feed_paused", "1 while a full backlog pauses the feed", *FEED)
-        self.feed_failures = gauge("feed_consecutive_failures", "Failed polls since the last good one", *FEED)
-        self.gaps = count("gaps", "Ranges recorded as unreadable", *FEED)
+        self.feed_last_event = feeds(
+            "feed_last_event_timestamp_seconds", "When the feed last gave a new event", "gauge"
+        )
+        self.feed_lag = feeds("feed_lag_seconds", "Age of the time up to which the feed was read completely", "gauge")
+        self.feed_interval = feeds("feed_interval_seconds", "Measured time between the last two polls", "gauge")
+        self.feed_denied = feeds("feed_denied", "1 while the vendor refuses the credentials or the licence", "gauge")
+        self.feed_paused = feeds("feed_paused", "1 while a full backlog pauses the feed", "gauge")
+        self.feed_failures = feeds("feed_consecutive_failures", "Failed polls since the last good one", "gauge")
+        self.gaps = feeds("gaps", "Ranges recorded as unreadable", "counter")
         self.source_requests = count(
             "source_requests", "Requests to the vendor, logins included", "tenant", "source", "outcome"
         )
@@ -90,12 +97,12 @@ class Metrics:
         self.source_throttled = count("source_throttled", "Answers that asked us to slow down", "tenant", "source")
         self.source_logins = count("source_logins", "Logins at the vendor by outcome", "tenant", "source", "outcome")
         self.clock_skew = gauge("clock_skew_seconds", "This host's clock minus the vendor's", "source")
-        self.unknown_fields = count("unknown_fields", "Vendor fields and values that no table knows", *FEED)
-        self.events_without_tenant = count(
-            "events_without_tenant", "Events of organizations that no tenant is mapped to", *FEED
+        self.unknown_fields = feeds("unknown_fields", "Vendor fields and values that no table knows", "counter")
+        self.events_without_tenant = feeds(
+            "events_without_tenant", "Events of organizations that no tenant is mapped to", "counter"
         )
-        self.events_owner_unknown = count(
-            "events_owner_unknown", "Events of devices whose owner could not be told in time", *FEED
+        self.events_owner_unknown = feeds(
+            "events_owner_unknown", "Events of devices whose owner could not be told in time", "counter"
         )
         self.organizations_without_tenant = gauge(
             "organizations_without_tenant", "Organizations seen that no tenant is mapped to", "tenant", "source"
@@ -105,7 +112,7 @@ class Metrics:
     # -- the log -----------------------------------------------------------------------------
 
     def _log(self) -> None:
-        count, gauge = self._counter, self._gauge
+        count, gauge, feeds = self._counter, self._gauge, self._of_feeds
         self.log_bytes = gauge("log_bytes", "Size of the state: log, write-ahead log and dead letters")
         self.log_max_bytes = gauge("log_max_bytes", "The configured limit of that size")
         self.log_free_bytes = gauge("log_free_bytes", "Free space of the volume the state is on")
@@ -117,7 +124,7 @@ class Metrics:
             "commit_seconds", "Time of one commit to the log", buckets=_COMMIT_BUCKETS
         )
         self.pages_committed = count("pages_committed", "Pages committed to the log")
-        self.pages_refused = count("pages_refused", "Pages the store could not take", *FEED)
+        self.pages_refused = feeds("pages_refused", "Pages the store could not take", "counter")
         self.pruned_pages = count("pruned_pages", "Pages whose bodies were removed from the log")
 
     # -- sinks -------------------------------------------------------------------------------
@@ -171,13 +178,12 @@ class Metrics:
 
     def declare_feed(self, tenant: str, source: str, feed: str, lanes: Sequence[str] = ("tip", "sweep")) -> None:
         """Let every series of this feed exist, at 0."""
-        values = {"tenant": tenant, "source": source, "feed": feed}
-        for lane in lanes:
-            for outcome in POLL_OUTCOMES:
-                self.polls.labels(**values, lane=lane, outcome=outcome)
-        for metric in self._declared:
-            if metric._labelnames == FEED:  # noqa: SLF001 -- prometheus_client has no public name for it
-                metric.labels(**values)
+        row = self._feeds.row(tenant=tenant, source=source, feed=feed)
+        wanted = {(), *product(lanes, POLL_OUTCOMES)}
+        for family in self._feeds.families:
+            for further, column in family.columns.items():
+                if further in wanted and isnan(row[column]):
+                    row[column] = 0.0
 
     def declare_sink(self, sink: str) -> None:
         """Let every series of this sink exist, at 0."""
@@ -187,17 +193,24 @@ class Metrics:
 
     def forget(self, **labels: str) -> None:
         """Remove every series that carries all of these labels: what they speak of is no longer configured."""
-        given = [labels.get(name) for name in ("tenant", "feed", "sink")] if labels else []
-        if labels and set(labels) <= {"tenant", "feed", "sink"}:
+        if not labels:
+            return
+        if set(labels) <= set(FEED):
+            self._feeds.forget(**labels)
+        given = [labels.get(name) for name in ("tenant", "feed", "sink")]
+        if set(labels) <= {"tenant", "feed", "sink"}:
             self._tenant_series = {
                 one for one in self._tenant_series if any(a not in {None, b} for a, b in zip(given, one, strict=True))
             }
             self.tenant_series_full = self.tenant_series_full and len(self._tenant_series) >= MAX_TENANT_SERIES
         for metric in self._declared:
-            if labels and set(labels) <= set(metric._labelnames):  # noqa: SLF001 -- as above
+            if set(labels) <= set(metric._labelnames):  # noqa: SLF001 -- as above
                 metric.remove_by_labels(labels)
 
     # -- declaring ---------------------------------------------------------------------------
+
+    def _of_feeds(self, name: str, documentation: str, kind: Kind, **further: Sequence[str]) -> Family:
+        return self._feeds.family(f"edr_collector_{name}", documentation, kind, further)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return self._keep(Counter(f"edr_collector_{name}", documentation, labels, registry=self.registry))

@@ -92,13 +92,15 @@ class Policy:
 
     def join(self, caller: Caller) -> None:
         """This feed is to be asked often enough from now on."""
-        self._callers.add(caller)
-        self._aging_rate = sum(1 / (_AGE_AIM * known.max_age) for known in self._callers)
+        if caller not in self._callers:
+            self._callers.add(caller)
+            self._aging_rate += _aging_rate(caller)
 
     def leave(self, caller: Caller) -> None:
         """Nobody asks this feed any more."""
-        self._callers.discard(caller)
-        self._aging_rate = sum(1 / (_AGE_AIM * known.max_age) for known in self._callers)
+        if caller in self._callers:
+            self._callers.remove(caller)
+            self._aging_rate = self._aging_rate - _aging_rate(caller) if self._callers else 0.0
 
     def add(self, turn: Turn) -> None:
         """Let this turn wait."""
@@ -167,6 +169,11 @@ class Policy:
         elapsed = 0.0 if self._now is None else now - self._now
         self._now = now
         self._credit = min(_CREDIT_CAP, self._credit + elapsed * self._aging_rate)
+
+
+def _aging_rate(caller: Caller) -> float:
+    """How many turns a second it takes that this one does not get too old."""
+    return 1 / (_AGE_AIM * caller.max_age)
 
 
 def _kind(turn: Turn) -> _Kind:

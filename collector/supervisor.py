@@ -18,10 +18,11 @@ _BASE, _CAP = 1.0, 60.0
 _HEALTHY_SECONDS = 300.0
 
 
-async def supervise(name: str, loop: Callable[[], Awaitable[None]], clock: Clock) -> None:
+async def supervise(name: str, loop: Callable[[], Awaitable[None]], clock: Clock, *, ends: bool = False) -> None:
     """Run `loop` until it returns; after an unexpected error wait and run it again.
 
-    `name` is one of the program's own loop names: it is a metric's label.
+    `name` is one of the program's own loop names: it is a metric's label. `ends`: it is no sign of illness if it
+    returns.
 
     Raises:
         StoreError: the state is damaged or out of reach; nothing can go on without it. Also when it comes in a group.
@@ -30,7 +31,7 @@ async def supervise(name: str, loop: Callable[[], Awaitable[None]], clock: Clock
     while True:
         began = clock.monotonic()
         try:
-            with clock.watching(name):
+            with clock.watching(name, ends=ends):
                 await loop()
         except asyncio.CancelledError as exc:
             if _is_cancelled():

@@ -20,6 +20,19 @@ class Caller:
     on in the feed. `max_age` is the longest it should go without being asked, in seconds.
     """
 
+    __slots__ = (
+        "_activity",
+        "_covered",
+        "_events",
+        "_is_asked",
+        "_polled",
+        "asked",
+        "behind",
+        "interval",
+        "max_age",
+        "weight",
+    )
+
     def __init__(self, max_age: float) -> None:
         self.max_age = max_age
         self.asked: float | None = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 import structlog
 
 from collector.app.parts import Account
+from collector.budget import Budget
 from collector.clock import Clock
 from collector.errors import NotLicensed, PageRefused, SourceError, StoreFull
 from collector.http import HttpClients
@@ -20,6 +20,8 @@ from collector.pipeline.gate import Gate
 from collector.pipeline.poller import Poller
 from collector.pipeline.scheduler import RateLimit, Scheduler
 from collector.pipeline.status import FeedStatus
+from collector.pipeline.timetable import Entry, Timetable
+from collector.policy import Policy
 from collector.sources.base import BudgetKey, Source, SourceContext
 from collector.store import Store
 from collector.supervisor import supervise
@@ -47,6 +49,8 @@ class Reading:
         self._http = http
         self._clock = clock
         self._scheduler = Scheduler(clock)
+        self._timetable = Timetable(group, clock, self._keep)
+        self._starting = self._spawn("timetable", self._timetable.run)
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._budgets: dict[BudgetKey, asyncio.Task[None]] = {}
         self._ended = False
@@ -83,9 +87,15 @@ class Reading:
         await self._declare(account)
         failures: list[Exception] = []
         try:
-            async with self._pollers(account) as pollers, asyncio.TaskGroup() as group:
-                for poller in pollers:
-                    group.create_task(_once(poller, failures), name="once")
+            budget = self._budget(account)
+            async with account.plugin.open(account.config, self._context(account, budget)) as source:
+                pollers = self._pollers(account, source, budget.policy)
+                try:
+                    async with asyncio.TaskGroup() as group:
+                        for poller in pollers:
+                            group.create_task(_once(poller, failures), name="once")
+                finally:
+                    _leave(pollers, budget.policy)
         except SourceError as exc:  # from opening it: the pollers keep theirs to themselves
             failures.append(exc)
         if len(failures) == len(account.streams):
@@ -109,7 +119,7 @@ class Reading:
     def cancel(self) -> None:
         """Stop polling everything; the task group ends with it."""
         self._ended = True
-        for task in [*self._tasks.values(), *self._budgets.values()]:
+        for task in [*self._tasks.values(), *self._budgets.values(), self._starting]:
             task.cancel()
 
     async def note_waiting(self) -> None:
@@ -118,6 +128,9 @@ class Reading:
             for lane, count in self._scheduler.waiting().items():
                 METRICS.budget_waiting.labels(lane=lane).set(count)
             await self._clock.sleep(_WAITING_SECONDS)
+
+    async def _keep(self, name: str, round_: Callable[[], Awaitable[None]]) -> None:
+        await supervise(name, round_, self._clock, ends=True)
 
     def _spawn(self, loop: str, work: Callable[[], Awaitable[None]], name: str | None = None) -> asyncio.Task[None]:
         return self._group.create_task(supervise(loop, work, self._clock), name=name or loop)
@@ -129,35 +142,51 @@ class Reading:
             await self._store.add_stream(stream, account.config.type, account.plugin.vendor)
 
     async def _poll(self, account: Account) -> None:
-        async with self._pollers(account) as pollers, asyncio.TaskGroup() as group:
-            for poller in pollers:
-                group.create_task(supervise("tip", poller.run_tip, self._clock), name="tip")
-                group.create_task(supervise("sweep", poller.run_sweep, self._clock), name="sweep")
+        budget = self._budget(account)
+        async with account.plugin.open(account.config, self._context(account, budget)) as source:
+            lanes: list[Entry] = []
+            pollers = self._pollers(account, source, budget.policy)
+            try:
+                for poller in pollers:
+                    poller.on_started = partial(self._add_sweep, poller, lanes)
+                    lanes.append(self._timetable.add("tip", poller.tip, poller.tip_delay))
+                await asyncio.get_running_loop().create_future()  # until it is stopped
+            finally:
+                _leave(pollers, budget.policy)
+                await self._timetable.remove(lanes)
 
-    @asynccontextmanager
-    async def _pollers(self, account: Account) -> AsyncIterator[list[Poller]]:
+    def _add_sweep(self, poller: Poller, lanes: list[Entry]) -> None:
+        lanes.append(self._timetable.add("sweep", poller.sweep))
+
+    def _budget(self, account: Account) -> Budget:
         key = account.plugin.budget_key(account.config)
         budget, new = self._scheduler.budget(key)
         if new:
             self._budgets[key] = self._spawn("budget", budget.run)
-        context = SourceContext(account.tenant, account.name, self._http, budget, self._clock)
-        callers = {stream: Caller(_max_age(account)) for stream in account.streams}
-        async with account.plugin.open(account.config, context) as source:
-            try:
-                for caller in callers.values():
-                    budget.policy.join(caller)
-                yield [self._poller(account, stream, source, caller) for stream, caller in callers.items()]
-            finally:
-                for caller in callers.values():
-                    budget.policy.leave(caller)
+        return budget
 
-    def _poller(self, account: Account, stream: StreamId, source: Source, caller: Caller) -> Poller:
-        status = self.feeds[stream]
+    def _context(self, account: Account, budget: Budget) -> SourceContext:
+        return SourceContext(account.tenant, account.name, self._http, budget, self._clock)
+
+    def _pollers(self, account: Account, source: Source, policy: Policy) -> list[Poller]:
+        """One for each feed of it, all known to those who give turns."""
+        pollers = [self._poller(account, stream, source) for stream in account.streams]
+        for poller in pollers:
+            policy.join(poller.caller)
+        return pollers
+
+    def _poller(self, account: Account, stream: StreamId, source: Source) -> Poller:
+        status, caller = self.feeds[stream], Caller(_max_age(account))
         status.max_age_seconds = caller.max_age
         config = account.config
         pace = intervals(stream, config.poll_interval, config.sweep.every, self._configured)
         asking = Asking(caller, self._http.room)
         return Poller(stream, source, self._store, self._gate, self._clock, pace, asking, status)
+
+
+def _leave(pollers: Iterable[Poller], policy: Policy) -> None:
+    for poller in pollers:
+        policy.leave(poller.caller)
 
 
 def _max_age(account: Account) -> float:

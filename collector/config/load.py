@@ -54,6 +54,7 @@ class _Loader:
         self._tree = tree
         self._report = report
         self._defaults: dict[str, Tree] = {}
+        self._parts: dict[Settings, Settings] = {}
 
     def load(self) -> Config:
         state = self._state()
@@ -191,7 +192,13 @@ class _Loader:
                     available = ", ".join(plugin.feeds)
                     message = f"feed {feed} is not available in this version and is not read; available: {available}"
                     self._report.warn((*location, "feeds", index), message)
-        return source.model_copy(update={"feeds": tuple(feed for feed in wanted if feed in plugin.feeds)})
+        feeds = tuple(feed for feed in wanted if feed in plugin.feeds)
+        return source.model_copy(update={**self._shared_parts(source), "feeds": feeds})
+
+    def _shared_parts(self, source: SourceConfig) -> dict[str, Settings]:
+        """What is the same for most sources is kept once: with thousands of them it is much of what they cost."""
+        parts = {name: part for name, part in source if isinstance(part, Settings)}
+        return {name: self._parts.setdefault(part, part) for name, part in parts.items()}
 
     # -- sinks -------------------------------------------------------------------------------------
 

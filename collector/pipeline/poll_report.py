@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from collector.clock import Clock
 from collector.errors import CheckpointExpired, NotLicensed, PageRefused, SourceDenied, SourceUnavailable
@@ -40,13 +41,25 @@ class PollReport:
     """
 
     def __init__(self, status: FeedStatus, clock: Clock) -> None:
-        stream = status.stream
         self._status = status
         self._clock = clock
         # By the words without ids.
         self._troubles: dict[Lane, dict[str, _Trouble]] = {}
-        self._labels = {"tenant": stream.tenant, "source": stream.source, "feed": stream.feed}
-        self._log = log.bind(**self._labels)
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        stream = self._status.stream
+        return {"tenant": stream.tenant, "source": stream.source, "feed": stream.feed}
+
+    @property
+    def _log(self) -> FilteringBoundLogger:
+        # Made when there is something to say: of thousands of feeds most never have.
+        bound: FilteringBoundLogger = log.bind(**self._labels)
+        return bound
+
+    def run_dropped(self, lane: Lane, exc: CheckpointExpired) -> None:
+        """The vendor refuses the token of a run."""
+        self._log.warning("page token refused, the run goes on without it", lane=lane, error=str(exc))
 
     def paused(self, *, yes: bool) -> None:
         """The gate holds the feed, or lets it go."""

@@ -1,4 +1,4 @@
-"""The loop of one feed's lane: wait for the gate, fetch, commit, wait.
+"""One round of one feed's lane: wait for the gate, fetch, commit, until the lane is caught up.
 
 A page and the checkpoint that follows from it are committed together, and the next fetch begins from what was
 committed: whatever goes wrong in between, the same page is asked for again and the known ids drop out.
@@ -6,11 +6,10 @@ committed: whatever goes wrong in between, the same page is asked for again and 
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-
-import structlog
 
 from collector import faults
 from collector.backoff import Backoff
@@ -33,8 +32,7 @@ from collector.pipeline.status import FeedStatus
 from collector.sources.base import Source
 from collector.store import Store
 from collector.timestamps import parse_rfc3339
-
-log = structlog.get_logger()
+from collector.turns import Caller
 
 _DENIED_BASE, _DENIED_CAP = 60.0, 900.0
 _BASE, _CAP = 2.0, 300.0
@@ -45,7 +43,11 @@ _ONCE_GATE_SECONDS = 60.0
 
 
 class Poller:
-    """Reads one feed: `run_tip` and `run_sweep` are its two loops, `once` both, until the feed is caught up."""
+    """Reads one feed: `tip` and `sweep` are one round of its two lanes each, `once` both, until the feed is caught up.
+
+    `on_started` is called when the feed has been read for the first time, be it before a restart: sweeps have a point
+    from then on.
+    """
 
     def __init__(  # noqa: PLR0917 -- the loop's collaborators
         self,
@@ -68,35 +70,39 @@ class Poller:
         self._status = status
         self._report = PollReport(status, clock)
         self._positions: dict[Lane, Checkpoint | None] = {}
-        self._expired_in_a_row = {Lane.TIP: 0, Lane.SWEEP: 0}
-        self._started = asyncio.Event()
-        self._failures = {Lane.TIP: Backoff(_BASE, _CAP), Lane.SWEEP: Backoff(_BASE, _CAP)}
-        self._denials = {Lane.TIP: Backoff(_DENIED_BASE, _DENIED_CAP), Lane.SWEEP: Backoff(_DENIED_BASE, _DENIED_CAP)}
-        self._log = log.bind(tenant=stream.tenant, source=stream.source, feed=stream.feed)
+        self._expired_in_a_row: Counter[Lane] = Counter()
+        self._failures: dict[Lane, Backoff] = {}
+        self._denials: dict[Lane, Backoff] = {}
+        self._is_started = self._tip_began = self._sweep_began = False
+        self.on_started: Callable[[], None] = _nobody_waits
 
-    async def run_tip(self) -> None:
-        """Read the newest, for ever."""
-        await self._keep_apart(self._intervals.tip_delay)
-        interval = self._intervals.poll * self._intervals.first
-        while True:
-            began = self._clock.monotonic()
-            await self._until_caught_up(Lane.TIP)
-            await self._rest(began, interval)
-            interval = self._intervals.poll
+    @property
+    def caller(self) -> Caller:
+        """The feed, as those see it who give turns."""
+        return self._asking.caller
 
-    async def run_sweep(self) -> None:
-        """Read again what may have become visible late, for ever."""
-        with self._clock.resting():
-            await self._started.wait()
-        if await self._position(Lane.SWEEP) is None:
-            await self._clock.sleep(self._intervals.first * await self._until_first_sweep())
-        else:
-            await self._keep_apart(self._intervals.sweep_delay)
-        while True:
-            began = self._clock.monotonic()
-            await self._until_caught_up(Lane.SWEEP)
-            self._status.swept = True
-            await self._rest(began, self._intervals.sweep)
+    @property
+    def tip_delay(self) -> float:
+        """Seconds before the first round of the tip."""
+        return self._intervals.tip_delay
+
+    async def tip(self) -> float:
+        """Read the newest; returns how many seconds to wait before the next round."""
+        began = self._clock.monotonic()
+        await self._until_caught_up(Lane.TIP)
+        interval = self._intervals.poll if self._tip_began else self._intervals.poll * self._intervals.first
+        self._tip_began = True
+        return self._left(began, interval)
+
+    async def sweep(self) -> float:
+        """Read again what may have become visible late; as `tip`. The first round only finds out when to begin."""
+        if not self._sweep_began:
+            self._sweep_began = True
+            return await self._until_first_sweep()
+        began = self._clock.monotonic()
+        await self._until_caught_up(Lane.SWEEP)
+        self._status.swept = True
+        return self._left(began, self._intervals.sweep)
 
     async def once(self) -> None:
         """Read what there is, late records included, then return; a failure is raised.
@@ -138,20 +144,18 @@ class Poller:
 
     async def _until_first_sweep(self) -> float:
         """Nothing can be late on the very first start; a restart soon after it does not begin the wait anew."""
+        if await self._position(Lane.SWEEP) is not None:
+            return self._intervals.sweep_delay
         every = self._intervals.sweep
         try:
             started, _ = await self._sweep_bounds()
         except SourceProtocolError:  # the sweep will say so
             return 0.0
-        return max(timedelta(0), min(every, started + every - self._clock.now())).total_seconds()
+        wait = max(timedelta(0), min(every, started + every - self._clock.now()))
+        return self._intervals.first * wait.total_seconds()
 
-    async def _keep_apart(self, seconds: float) -> None:
-        if seconds > 0:
-            await self._clock.sleep(seconds)
-
-    async def _rest(self, began: float, interval: timedelta) -> None:
-        left = interval.total_seconds() - (self._clock.monotonic() - began)
-        await self._clock.sleep(max(0.0, left))
+    def _left(self, began: float, interval: timedelta) -> float:
+        return max(0.0, interval.total_seconds() - (self._clock.monotonic() - began))
 
     async def _until_caught_up(self, lane: Lane) -> None:
         while True:
@@ -204,14 +208,14 @@ class Poller:
         METRICS.commit_seconds.observe(self._clock.monotonic() - began)
         self._positions[lane] = page.checkpoint
         if lane is Lane.TIP:
-            self._started.set()
+            self._start()
             self._asking.caller.gave(committed.appended, began, more=page.more, covered=_covered(after, page))
             self._report.asked(self._asking.caller.interval)
-        self._denials[lane].reset()
+        self._denials.pop(lane, None)
         if not page.more:
             self._expired_in_a_row[lane] = 0
         if self._expired_in_a_row[lane] < _EXPIRED_IN_A_ROW:
-            self._failures[lane].reset()
+            self._failures.pop(lane, None)
         self._report.success(lane, page, committed.appended, committed.duplicates)
         return page
 
@@ -228,11 +232,16 @@ class Poller:
         if lane not in self._positions:
             self._positions[lane] = await self._store.checkpoint(self._stream, lane)
             if lane is Lane.TIP and self._positions[lane] is not None:
-                self._started.set()
+                self._start()
         return self._positions[lane]
 
+    def _start(self) -> None:
+        if not self._is_started:
+            self._is_started = True
+            self.on_started()
+
     async def _drop_run(self, lane: Lane, after: Checkpoint | None, exc: CheckpointExpired) -> None:
-        self._log.warning("page token refused, the run goes on without it", lane=lane, error=str(exc))
+        self._report.run_dropped(lane, exc)
         if exc.got_on:
             self._expired_in_a_row[lane] = 0
         if after is None:
@@ -243,17 +252,24 @@ class Poller:
 
     def _wait_after(self, lane: Lane, exc: Exception) -> float:
         if isinstance(exc, SourceDenied):
-            return self._denials[lane].next()
+            return self._denials.setdefault(lane, Backoff(_DENIED_BASE, _DENIED_CAP)).next()
         if isinstance(exc, CheckpointExpired):
             self._expired_in_a_row[lane] += 1
-            return 0.0 if self._expired_in_a_row[lane] < _EXPIRED_IN_A_ROW else self._failures[lane].next()
-        wait = self._failures[lane].next()
+            return 0.0 if self._expired_in_a_row[lane] < _EXPIRED_IN_A_ROW else self._next_wait(lane)
+        wait = self._next_wait(lane)
         asked = getattr(exc, "retry_after", None)
         if asked is None:
             return wait
         # The vendor knows best, once: whoever goes on asking for no wait at all is not hammered. A first wait of a
         # backoff is below its base, later ones are not.
         return max(float(asked), min(wait, 1.0) if wait < _BASE else wait)
+
+    def _next_wait(self, lane: Lane) -> float:
+        return self._failures.setdefault(lane, Backoff(_BASE, _CAP)).next()
+
+
+def _nobody_waits() -> None:
+    """The usual `on_started`."""
 
 
 def _covered(after: Checkpoint | None, page: Page) -> float:

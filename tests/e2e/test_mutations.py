@@ -78,8 +78,8 @@ MUTATIONS = (
     Mutation(
         "sweep off",
         "collector/app/reading.py",
-        '                group.create_task(supervise("sweep", poller.run_sweep, self._clock), name="sweep")\n',
-        "",
+        '        lanes.append(self._timetable.add("sweep", poller.sweep))\n',
+        "        del poller, lanes\n",
         (f"{_TROUBLE}event_that_shows_up_nine_minutes_after_its_stamp_arrives_once",),
     ),
     Mutation(

@@ -75,7 +75,9 @@ async def test_no_created_series_are_served() -> None:
 async def test_labels_are_bounded_and_histograms_carry_no_tenant() -> None:
     allowed = {"tenant", "source", "feed", "lane", "outcome", "sink", "reason", "loop"}
 
-    for metric in Metrics()._declared:
+    metrics = Metrics()
+    assert all(set(family.labelnames) <= allowed for family in metrics._feeds.families)
+    for metric in metrics._declared:
         assert set(metric._labelnames) <= allowed
         if metric._type == "histogram":
             assert "tenant" not in metric._labelnames

@@ -276,3 +276,19 @@ def test_feeds_that_left_are_not_counted_by_their_age_any_more(bench: Bench) -> 
         behind.gave(200, bench.now, more=True)
 
     assert given == ["behind"] * 5
+
+
+def test_feeds_that_left_do_not_count_for_how_many_turns_their_age_takes() -> None:
+    policy, callers = Policy(), [Caller(600.0), Caller(60.0), Caller(60.0)]
+    for caller in callers:
+        policy.join(caller)
+        policy.join(caller)
+    all_of_them = policy._aging_rate
+    for caller in callers[1:]:
+        policy.leave(caller)
+        policy.leave(caller)
+
+    assert all_of_them == pytest.approx(1 / 540 + 2 / 54)
+    assert policy._aging_rate == pytest.approx(1 / 540)
+    policy.leave(callers[0])
+    assert policy._aging_rate == 0.0

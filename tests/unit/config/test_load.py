@@ -357,3 +357,19 @@ def test_a_relative_path_of_the_configuration_itself_gives_absolute_paths(
 
     assert config.path == folder.path / "collector.yaml"
     assert config.state.path == folder.path / "s.db"
+
+
+def test_what_all_sources_have_in_common_is_kept_once(folder: Folder) -> None:
+    keys = "type: withsecure, client_id: fusion_1, client_secret: secret"
+    config = folder.load(
+        SINKS
+        + f"""
+tenants:
+  acme: {{sources: [{{{keys}}}]}}
+  beta: {{sources: [{{{keys}, sweep: {{every: 2m}}}}]}}
+"""
+    )
+    acme, beta = (config.tenants[name].sources[0] for name in ("acme", "beta"))
+
+    assert acme.rate_limit is beta.rate_limit
+    assert (acme.sweep.every, beta.sweep.every) == (timedelta(minutes=5), timedelta(minutes=2))

@@ -69,6 +69,30 @@ class Feed:
             self.status,
         )
 
+    def run_tip(self, poller: Poller) -> asyncio.Task[None]:
+        """Round after round, as a timetable has them."""
+
+        async def rounds() -> None:
+            if poller.tip_delay:
+                await self.clock.sleep(poller.tip_delay)
+            while True:
+                await self.clock.sleep(await poller.tip())
+
+        return self.bench.run(rounds())
+
+    def run_sweep(self, poller: Poller) -> asyncio.Task[None]:
+        """The same, from when the poller says that it may begin."""
+        started = asyncio.Event()
+        poller.on_started = started.set
+
+        async def rounds() -> None:
+            await started.wait()
+            while True:
+                if wait := await poller.sweep():
+                    await self.clock.sleep(wait)
+
+        return self.bench.run(rounds())
+
     def calls(self, lane: Lane = Lane.TIP) -> list[Checkpoint | None]:
         return [call.after for call in self.source.calls if call.lane is lane]
 
@@ -99,7 +123,7 @@ def shown(feed: Feed) -> str:
 
 async def test_page_and_checkpoint_are_stored_together_and_the_next_fetch_begins_there(feed: Feed) -> None:
     feed.source.script(page(1, 2, more=True), page(3))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
 
     assert await feed.stored() == ["event-1", "event-2", "event-3"]
@@ -111,7 +135,7 @@ async def test_page_and_checkpoint_are_stored_together_and_the_next_fetch_begins
 async def test_page_that_is_not_stored_is_asked_for_again(feed: Feed) -> None:
     feed.source.script(*[page(1)] * 20)
     feed.store.full.add("commit_page")
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.store.refused)
     while len(feed.store.refused) < 3:
         await pass_time(feed, 1)
@@ -127,7 +151,7 @@ async def test_page_that_is_not_stored_is_asked_for_again(feed: Feed) -> None:
 async def test_refused_page_is_tried_again_and_does_not_move_the_checkpoint(feed: Feed) -> None:
     unstorable = Page([Record("\ud800", 0, None, b"{}")], checkpoint(5), more=False, fetched_at=START)
     feed.source.script(unstorable, page(1))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.errors)
     assert feed.status.state == "backing_off"
     await pass_time(feed, 5, lambda: feed.status.caught_up)
@@ -138,11 +162,11 @@ async def test_refused_page_is_tried_again_and_does_not_move_the_checkpoint(feed
 
 async def test_restart_goes_on_from_the_stored_checkpoint(feed: Feed) -> None:
     feed.source.script(page(1))
-    task = feed.bench.run(feed.poller().run_tip())
+    task = feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
     task.cancel()
     await asyncio.wait([task])
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: len(feed.source.calls) == 2)
 
     assert feed.calls() == [None, checkpoint(1)]
@@ -156,7 +180,7 @@ async def test_polls_begin_at_the_interval_whatever_the_poll_took(feed: Feed) ->
             return answer
 
     feed.source = Slow()
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.source.calls)
     await pass_time(feed, 20)
     await pass_time(feed, 39)
@@ -167,7 +191,7 @@ async def test_polls_begin_at_the_interval_whatever_the_poll_took(feed: Feed) ->
 async def test_failures_back_off_with_growing_waits_and_end_with_a_good_poll(feed: Feed) -> None:
     feed.clock = FakeClock(hurry=True)
     feed.source.script(*[SourceUnavailable("503")] * 12, page(1))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
     waits = feed.clock.slept[:12]
 
@@ -180,7 +204,7 @@ async def test_failures_back_off_with_growing_waits_and_end_with_a_good_poll(fee
 async def test_vendors_wish_to_wait_is_honoured(feed: Feed) -> None:
     feed.clock = FakeClock(hurry=True)
     feed.source.script(SourceUnavailable("429", retry_after=0.5, throttled=True), SourceUnavailable("503", 120.0))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
 
     assert feed.clock.slept[:2] == [1.0, 120.0]
@@ -189,7 +213,7 @@ async def test_vendors_wish_to_wait_is_honoured(feed: Feed) -> None:
 async def test_a_vendor_that_wishes_for_no_wait_again_and_again_is_not_hammered(feed: Feed) -> None:
     feed.clock = FakeClock(hurry=True)
     feed.source.script(*[SourceUnavailable("429", 0.0, throttled=True)] * 9, page(1))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
     waits = feed.clock.slept[:9]
 
@@ -200,7 +224,7 @@ async def test_a_vendor_that_wishes_for_no_wait_again_and_again_is_not_hammered(
 
 async def test_denied_feed_is_retried_slowly_and_visible(feed: Feed) -> None:
     feed.source.script(*[SourceDenied("wrong client secret")] * 8)
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.errors)
     assert (feed.status.state, feed.status.last_error) == ("denied", "wrong client secret")
     for errors in range(2, 9):
@@ -214,7 +238,7 @@ async def test_denied_feed_is_retried_slowly_and_visible(feed: Feed) -> None:
 async def test_refused_token_drops_the_run_and_never_the_watermark(feed: Feed) -> None:
     in_run = checkpoint(7, {"token": "abc"})
     feed.source.script(page(1, more=True, checkpoint=in_run), CheckpointExpired("token refused"), page(2))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
 
     assert feed.calls() == [None, in_run, checkpoint(7)]
@@ -242,7 +266,7 @@ async def test_lane_whose_tokens_die_without_getting_on_backs_off_although_pages
         feed.source.script(page(1, more=True, checkpoint=checkpoint(1, {"token": "abc"})))
         feed.source.script(CheckpointExpired("no", anew))
     feed.source.script(page(2))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
 
     assert feed.clock.slept[:2] == [0.0, 0.0]
@@ -255,7 +279,7 @@ async def test_lane_whose_tokens_die_but_that_gets_on_goes_on_at_once_from_where
         feed.source.script(page(number, more=True, checkpoint=checkpoint(number, {"token": "abc"})))
         feed.source.script(CheckpointExpired("no", checkpoint(number, {"start": number}), got_on=True))
     feed.source.script(page(9))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
 
     assert feed.clock.slept[:8] == [0.0] * 8
@@ -265,7 +289,7 @@ async def test_lane_whose_tokens_die_but_that_gets_on_goes_on_at_once_from_where
 async def test_the_first_refusals_of_a_token_are_followed_at_once(feed: Feed) -> None:
     feed.clock = FakeClock(hurry=True)
     feed.source.script(*[CheckpointExpired("no")] * 4, page(1))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
 
     assert feed.clock.slept[:2] == [0.0, 0.0]
@@ -277,7 +301,7 @@ async def test_full_volume_while_dropping_a_run_is_tried_again(feed: Feed) -> No
     in_run = checkpoint(7, {"token": "abc"})
     feed.source.script(page(1, more=True, checkpoint=in_run), *[CheckpointExpired("no")] * 3, page(2))
     feed.store.full.add("set_checkpoint")
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: len(feed.store.refused) >= 2)
     feed.store.full.clear()
     await until(lambda: feed.status.caught_up)
@@ -287,7 +311,7 @@ async def test_full_volume_while_dropping_a_run_is_tried_again(feed: Feed) -> No
 
 async def test_lane_that_is_to_be_asked_later_is_asked_then(feed: Feed) -> None:
     feed.source.script(page(more=True, retry_after=25.0), page(1))
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.last_success)
     await pass_time(feed, 24)
     assert len(feed.source.calls) == 1
@@ -298,7 +322,7 @@ async def test_lane_that_is_to_be_asked_later_is_asked_then(feed: Feed) -> None:
 
 async def test_closed_gate_pauses_the_feed_visibly_before_the_next_fetch(feed: Feed) -> None:
     feed.gate.close("log full", {})
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.paused)
     await quiet(5)
     assert feed.source.calls == []
@@ -312,7 +336,7 @@ async def test_closed_gate_pauses_the_feed_visibly_before_the_next_fetch(feed: F
 async def test_gate_is_passed_before_every_page(feed: Feed) -> None:
     feed.source.script(page(1, more=True), page(2))
     feed.store.full.add("commit_page")
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.errors)
     feed.gate.close(None, {ACME: "backlog"})
     feed.store.full.clear()
@@ -327,10 +351,10 @@ async def test_gate_is_passed_before_every_page(feed: Feed) -> None:
 async def test_first_sweep_begins_one_interval_after_the_first_start_and_from_there(feed: Feed) -> None:
     feed.source.script(page(1))
     poller = feed.poller()
-    feed.bench.run(poller.run_sweep())
+    feed.run_sweep(poller)
     await quiet(5)
     assert feed.clock.sleepers == 0
-    feed.bench.run(poller.run_tip())
+    feed.run_tip(poller)
     await until(lambda: feed.status.caught_up)
     await pass_time(feed, 299)
     assert feed.calls(Lane.SWEEP) == []
@@ -345,8 +369,8 @@ async def test_restart_does_not_put_off_the_first_sweep(feed: Feed) -> None:
     await feed.bench.store.set_checkpoint(ACME, Lane.TIP, checkpoint(1))
     await feed.clock.advance(200)
     poller = feed.poller()
-    feed.bench.run(poller.run_tip())
-    feed.bench.run(poller.run_sweep())
+    feed.run_sweep(poller)
+    feed.run_tip(poller)
     await until(lambda: feed.status.caught_up)
     await pass_time(feed, 100, lambda: feed.calls(Lane.SWEEP))
 
@@ -356,8 +380,8 @@ async def test_wrong_clock_neither_skips_nor_stalls_the_first_sweep(feed: Feed, 
     await feed.bench.store.set_checkpoint(ACME, Lane.TIP, checkpoint(1))
     feed.clock.jump(jump)
     poller = feed.poller()
-    feed.bench.run(poller.run_tip())
-    feed.bench.run(poller.run_sweep())
+    feed.run_sweep(poller)
+    feed.run_tip(poller)
     await until(lambda: feed.status.caught_up)
     await pass_time(feed, 300, lambda: feed.calls(Lane.SWEEP))
 
@@ -367,8 +391,8 @@ async def test_sweep_goes_on_from_its_own_checkpoint_and_begins_anew_at_its_inte
     await feed.bench.store.set_checkpoint(ACME, Lane.SWEEP, Checkpoint(START, {"token": "x"}))
     feed.source.script(page(1, more=True, checkpoint=Checkpoint(START)), page(2), lane=Lane.SWEEP)
     poller = feed.poller()
-    feed.bench.run(poller.run_tip())
-    feed.bench.run(poller.run_sweep())
+    feed.run_sweep(poller)
+    feed.run_tip(poller)
     await until(lambda: feed.status.swept)
     assert len(feed.calls(Lane.SWEEP)) == 2
     assert feed.calls(Lane.SWEEP)[0] == Checkpoint(START, {"token": "x"})
@@ -382,8 +406,8 @@ async def test_refused_token_of_the_first_sweep_begins_it_again(feed: Feed) -> N
     await feed.bench.store.set_checkpoint(ACME, Lane.TIP, checkpoint(1))
     feed.source.script(CheckpointExpired("no"), lane=Lane.SWEEP)
     poller = feed.poller()
-    feed.bench.run(poller.run_tip())
-    feed.bench.run(poller.run_sweep())
+    feed.run_sweep(poller)
+    feed.run_tip(poller)
     await until(lambda: feed.status.caught_up)
     await pass_time(feed, 300, lambda: len(feed.calls(Lane.SWEEP)) == 2)
 
@@ -396,8 +420,8 @@ async def test_tip_that_does_not_say_when_it_began_makes_the_sweep_fail_visibly(
 ) -> None:
     await feed.bench.store.set_checkpoint(ACME, Lane.TIP, Checkpoint(START, None, state))
     poller = feed.poller()
-    feed.bench.run(poller.run_tip())
-    feed.bench.run(poller.run_sweep())
+    feed.run_sweep(poller)
+    feed.run_tip(poller)
     await until(lambda: feed.status.errors)
 
     assert "does not say when the feed began" in str(feed.status.last_error)
@@ -506,7 +530,7 @@ async def test_once_waits_a_while_for_a_backlog_to_shrink(feed: Feed) -> None:
 
 async def test_feeds_do_not_begin_or_go_on_together(feed: Feed) -> None:
     feed.intervals = Intervals(MINUTE, FIVE, tip_delay=7.0, first=0.75)
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await pass_time(feed, 6.9)
     assert feed.source.calls == []
     await pass_time(feed, 0.1, lambda: feed.status.caught_up)
@@ -522,7 +546,7 @@ async def test_sweeps_do_not_begin_together(feed: Feed) -> None:
     waits = []
     for wait in (0.75 * 300, 9.0):
         poller = feed.poller()
-        tasks = [feed.bench.run(poller.run_tip()), feed.bench.run(poller.run_sweep())]
+        tasks = [feed.run_sweep(poller), feed.run_tip(poller)]
         await until(lambda: len(feed.clock.slept) == 2)
         waits.append(next(slept for slept in feed.clock.slept if slept != 45.0))
         await pass_time(feed, wait, lambda: feed.calls(Lane.SWEEP))
@@ -552,7 +576,7 @@ async def test_turns_are_taken_in_the_feeds_name_and_its_bytes_count_until_they_
 
     feed.source = Watched()
     setattr(feed.store, "commit_page", committing)  # noqa: B010 -- stands in for the store's
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
 
     assert [(call and call.caller, held) for call, held in seen] == [(feed.asking.caller, 700)] * 2
@@ -560,7 +584,7 @@ async def test_turns_are_taken_in_the_feeds_name_and_its_bytes_count_until_they_
 
 
 async def test_time_between_two_polls_is_measured_and_shown(feed: Feed) -> None:
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
     before = feed.status.interval_seconds
     await pass_time(feed, 60, lambda: len(feed.source.calls) == 2)
@@ -576,7 +600,7 @@ async def test_how_much_came_up_in_how_long_is_told_to_who_gives_turns(feed: Fee
     backlog = checkpoint(0, {"token": "abc"})
     feed.source.script(page(*range(90), more=True, checkpoint=backlog), page(*range(90, 180)))
     caller, fresh = feed.asking.caller, Caller(600.0)
-    feed.bench.run(feed.poller().run_tip())
+    feed.run_tip(feed.poller())
     await until(lambda: feed.status.caught_up)
     fresh.gave(180, 0.0, more=False, covered=86400.0)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import re
 import threading
 import time
 from collections import Counter, deque
@@ -22,6 +23,7 @@ from uuid import UUID
 from aiohttp import web
 
 TOKEN = "7d3e5a1c-0000-4000-8000-3f1c2b9a8d70"
+_SPACE = re.compile(r"\s*")
 _KEYS = {"time", "host", "source", "sourcetype", "index", "event", "fields"}
 _TEXTS = {
     0: "Success",
@@ -75,11 +77,15 @@ class Emulator:
     in_flight: int = 0
     most_in_flight: int = 0
     url: str = ""
+    _fresh: list[tuple[float, list[Any]]] = field(default_factory=list)
     _acks: dict[str, dict[int, float]] = field(default_factory=dict)
     _next: Counter[str] = field(default_factory=Counter)
 
     def restart(self) -> None:
-        """Die between accepting and acknowledging: what was received and not indexed is gone, and so are all acks."""
+        """Die between accepting and acknowledging: what could not be acknowledged yet is gone, and so are all acks."""
+        lost = {id(event) for due, documents in self._fresh if due > self.now() for event in documents}
+        self.events = [event for event in self.events if id(event) not in lost]
+        self._fresh.clear()
         self._acks.clear()
         self._next.clear()
 
@@ -176,7 +182,8 @@ class Emulator:
         if len(body) > self.max_bytes:
             return web.Response(status=413, text="too large")
         self.bodies.append(len(body))
-        return self._index(_documents(body)) or self._receipt(channel)
+        documents = _documents(body)
+        return self._index(documents) or self._receipt(channel, documents)
 
     def _index(self, documents: list[Any]) -> web.Response | None:
         for number, document in enumerate(documents):
@@ -189,12 +196,15 @@ class Emulator:
         self.events += documents
         return None
 
-    def _receipt(self, channel: str) -> web.Response:
+    def _receipt(self, channel: str, documents: list[Any]) -> web.Response:
         if not self.acks:
             return self.reply(0)
         number = self._next[channel]
         self._next[channel] += 1
-        self._acks.setdefault(channel, {})[number] = float("inf") if self.acks_lost else self.now() + self.ack_after
+        due = float("inf") if self.acks_lost else self.now() + self.ack_after
+        self._acks.setdefault(channel, {})[number] = due
+        self._fresh = [fresh for fresh in self._fresh if fresh[0] > self.now()]
+        self._fresh.append((due, documents))
         return self.reply(0, ackId=number)
 
     def _flaw(self, document: Any) -> int | None:
@@ -233,8 +243,7 @@ def _documents(body: bytes) -> list[Any]:
         body = gzip.decompress(body)
     text = body.decode()
     decoder, at, found = json.JSONDecoder(), 0, []
-    while text[at:].lstrip():
-        at += len(text[at:]) - len(text[at:].lstrip())
+    while (start := _SPACE.match(text, at)) and (at := start.end()) < len(text):
         document, at = decoder.raw_decode(text, at)
         found.append(document)
     return found

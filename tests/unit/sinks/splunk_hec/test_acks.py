@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from collector.errors import SinkDenied, SinkUnavailable
+from collector.model import Event
 from collector.sinks.base import Receipt
 from collector.sinks.splunk_hec.acks import Channel
 from collector.testing import FakeClock
@@ -296,3 +297,29 @@ async def test_a_receiver_that_acknowledges_nothing_fails_in_the_end_however_man
                 failed += sum(isinstance(one, SinkUnavailable) for one in found)
 
     assert failed
+
+
+async def test_acknowledgements_that_take_five_seconds_let_five_batches_a_second_through() -> None:
+    """With some 400 events in each of them, that are 2,000 events a second; time is the clock's, not the machine's."""
+    batches = 96
+    async with receiving(acks=True, ack_after=5.0) as splunk:
+        clock = FakeClock()
+        splunk.now = clock.monotonic
+        site = Site(splunk.url, acknowledge=True, clock=clock)
+        async with site.open() as sink:
+            room = asyncio.Semaphore(sink.max_in_flight)
+
+            async def deliver(event: Event) -> None:
+                async with room:
+                    assert await sink.deliver(site.batch([event])) == Receipt()
+
+            began = clock.monotonic()
+            tasks = [asyncio.create_task(deliver(event)) for event in events(batches)]
+            while not all(task.done() for task in tasks):
+                before = None
+                while before != (before := (len(splunk.requests), splunk.in_flight)):  # noqa: ASYNC110 -- on their way
+                    await asyncio.sleep(0.02)
+                await clock.advance(0.1)
+            await asyncio.gather(*tasks)
+
+    assert batches / (clock.monotonic() - began) >= 5.0

@@ -39,7 +39,7 @@ async def attend(engine: Engine) -> None:
 def summary(engine: Engine) -> str:
     """One line for `systemctl status`: what is well in numbers, what is not by name."""
     feeds = list(engine.reading.feeds.values())
-    sinks = [delivery.status for delivery in engine.delivering.deliveries.values()]
+    sinks = engine.delivering.statuses()
     parts = [f"{len(feeds)} feeds{_counted(feed.state for feed in feeds)}"]
     parts.append(f"{len(sinks)} sinks{_counted(sink.state for sink in sinks)}")
     if waiting := sum(sink.backlog_events for sink in sinks):

@@ -11,8 +11,9 @@ is a courtesy: whatever was not settled is delivered after the next start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -21,13 +22,19 @@ import structlog
 
 from collector.app.attending import attend, summary
 from collector.app.delivering import Delivering
-from collector.app.parts import accounts, receiver, tenants, vendors
+from collector.app.parts import accounts, naming, receiver, tenants, vendors
 from collector.app.patience import Patience, StopAsked
 from collector.app.reading import Reading
 from collector.app.reloading import reload_config
 from collector.app.serving import operators_served
 from collector.app.speaking import heartbeats
-from collector.app.successors import forget_gone_sinks, refuse_changed_types, refuse_lost_backlogs, rename_streams
+from collector.app.successors import (
+    fitting_cursors,
+    forget_gone_sinks,
+    refuse_changed_types,
+    refuse_lost_backlogs,
+    rename_streams,
+)
 from collector.clock import Clock
 from collector.config import Config
 from collector.errors import CollectorError, ConfigError, StoreError
@@ -43,7 +50,7 @@ from collector.pipeline.janitor import Janitor, Limits
 from collector.pipeline.log import Log
 from collector.pipeline.organizations import Organizations
 from collector.plugins import Plugins, installed
-from collector.store import LogPage, Store
+from collector.store import Cursor, LogPage, Store
 from collector.supervisor import supervise
 
 T = TypeVar("T")
@@ -114,15 +121,30 @@ class Engine:
 
     async def start_sinks(self, config: Config, names: Sequence[str]) -> None:
         """Give these sinks their cursors and start their loops."""
-        await self.delivering.stop([name for name in names if name in self.delivering.deliveries], 0)
+        await self.delivering.stop([name for name in names if name in self.delivering.sinks], 0)
         renamed = {name: old for name in names if (old := config.sinks[name].renamed_from)}
         wanted = {name: config.sinks[name].start_at for name in names}
         cursors = await self.patience.until_done(lambda: self.store.prepare_cursors(wanted, renamed))
-        by_sink = {cursor.sink: cursor for cursor in cursors}
-        letters = await self.store.dead_letter_counts()
+        by_sink: dict[str, list[Cursor]] = {name: [] for name in [*names, *(cursor.sink for cursor in cursors)]}
+        for cursor in cursors:
+            by_sink[cursor.sink].append(cursor)
+        letters: dict[str, dict[str, int]] = {name: {} for name in names}
+        for (sink, destination), count in (await self.store.dead_letter_counts()).items():
+            letters.setdefault(sink, {})[destination] = count
         for name in names:
-            sink = receiver(name, config, self.plugins)
-            self.delivering.start(sink, by_sink[name], config.max_backlog(name), letters.get(name, 0))
+            await self._start_sink(name, config, by_sink[name], letters[name])
+
+    async def _start_sink(
+        self, name: str, config: Config, cursors: Sequence[Cursor], letters: Mapping[str, int]
+    ) -> None:
+        where = naming(name, config, self.plugins, self.events.tenant)
+        fitting = await self.patience.until_done(lambda: fitting_cursors(self.store, where, cursors))
+        sink, most = receiver(name, config, self.plugins), config.max_backlog(name)
+        if where.is_constant:
+            sink = replace(sink, destination=where.constant)
+            self.delivering.start(sink, fitting[0], most, sum(letters.values()))
+        else:
+            self.delivering.start_routed(sink, where, fitting, most, letters)
 
 
 @asynccontextmanager

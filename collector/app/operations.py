@@ -16,7 +16,7 @@ from collector.errors import CollectorError
 from collector.formats import FORMATS
 from collector.metrics import MAX_TENANT_SERIES, METRICS, OTHER
 from collector.model import Event
-from collector.pipeline.status import SKEW_SECONDS, FeedStatus, SinkStatus
+from collector.pipeline.status import SKEW_SECONDS, FeedStatus, SinkStatus, note_dead_letters
 from collector.store import DailyCount, DeadLetter, Position
 from collector.timestamps import format_utc
 
@@ -57,7 +57,7 @@ class EngineOperations:
                 "polling": "running" if reason is None else f"paused: {reason}",
             },
             "feeds": [_feed(feed, recorded, engine.gate.reason(feed.stream)) for feed in feeds],
-            "sinks": [_sink(delivery.status) for delivery in engine.delivering.deliveries.values()],
+            "sinks": [_sink(status) for status in engine.delivering.statuses()],
             "warnings": [
                 *engine.config.warnings,
                 *_skews(feeds),
@@ -149,10 +149,10 @@ class EngineOperations:
         """
         self._sink_exists(sink)
         asked = 0
-        for name, delivery in list(self._engine.delivering.deliveries.items()):
+        for name in list(self._engine.delivering.sinks):
             if sink in {None, name}:
                 letters = await self._engine.store.dead_letters(name, numbers, _MANY)
-                delivery.retry([letter.id for letter in letters])
+                self._engine.delivering.retry(name, letters)
                 asked += len(letters)
         return asked
 
@@ -166,13 +166,13 @@ class EngineOperations:
         letters = await self._engine.store.dead_letters(sink, numbers, _MANY)
         dropped = await self._engine.store.drop_dead_letters([letter.id for letter in letters])
         counts = await self._engine.store.dead_letter_counts()
-        for name, delivery in self._engine.delivering.deliveries.items():
-            delivery.status.dead_letters = counts.get(name, 0)
+        note_dead_letters([claim.delivery.status for claim in self._engine.delivering.claims()], counts)
+        for delivery in self._engine.delivering.deliveries.values():
             delivery.wake()
         return dropped
 
     def _sink_exists(self, sink: str | None) -> None:
-        if sink is not None and sink not in self._engine.delivering.deliveries:
+        if sink is not None and sink not in self._engine.delivering.sinks:
             message = f"no sink {sink} in {self._engine.config.path}"
             raise CollectorError(message)
 

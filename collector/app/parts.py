@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from pydantic import SecretStr
+
 from collector.config import Config, TenantConfig
 from collector.formats import FORMATS, Encode, FormatSetup, VendorTables
 from collector.formats.cef import CefHeader
 from collector.model import StreamId
 from collector.pipeline.batching import Stage
 from collector.pipeline.events import TenantView, Vendor
+from collector.pipeline.naming import Naming, Tenants
 from collector.pipeline.receiver import Receiver
 from collector.plugins import Plugins
 from collector.routing import Route
@@ -89,6 +92,26 @@ def receiver(name: str, config: Config, plugins: Plugins) -> Receiver:
         encode=FORMATS[sink.format].encoder(_setup(sink, plugins)),
     )
     return Receiver(name, plugins.sinks.get(sink.type), sink, stage, sink.required)
+
+
+def naming(name: str, config: Config, plugins: Plugins, tenants_now: Tenants) -> Naming:
+    """Where a sink's events go. Secrets that are templates stand in no destination's name."""
+    sink = config.sinks[name]
+    key = plugins.sinks.get(sink.type).destination_key
+    value = None if key is None else getattr(sink, key)
+    text = _plain(value) or ""
+    held = (_plain(getattr(sink, field)) for field in type(sink).model_fields if _is_secret(getattr(sink, field)))
+    return Naming(text, tenants_now, [secret for secret in held if secret and "{" in secret and secret in text])
+
+
+def _is_secret(value: object) -> bool:
+    return isinstance(value, SecretStr)
+
+
+def _plain(value: object) -> str | None:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return value if isinstance(value, str) else None
 
 
 def encoder(form: str, plugins: Plugins) -> Encode:

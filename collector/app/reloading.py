@@ -18,6 +18,7 @@ from collector.errors import CollectorError, ConfigError
 from collector.log import configure, hide
 from collector.metrics import METRICS
 from collector.model import StreamId
+from collector.pipeline.router import Router
 
 if TYPE_CHECKING:
     from collector.app.engine import Engine
@@ -75,7 +76,7 @@ async def _loaded(engine: Engine) -> Config:
     if changed:
         raise ConfigError([f"{config.path}: {section} changed: that takes a restart" for section in changed])
     refuse_changed_types(engine.store, config, engine.plugins)
-    await refuse_lost_backlogs(engine.store, config, engine.delivering.deliveries)
+    await refuse_lost_backlogs(engine.store, config, engine.delivering)
     return config
 
 
@@ -114,8 +115,8 @@ async def _apply(
     for name in _names(engine.config) - _names(config):
         METRICS.forget(tenant=name)
     engine.config = config
-    for delivery in engine.delivering.deliveries.values():
-        delivery.release()
+    for one in (*engine.delivering.sinks.values(), *engine.delivering.deliveries.values()):
+        one.release()
     return done
 
 
@@ -147,19 +148,28 @@ def _sources(
     return compared(before, after, renamed, lambda key: is_changed(key) or key in squeezed)
 
 
+def _relabelled(before: Config, after: Config) -> bool:
+    views = tenants(after)
+    return any(views.get(name) != view for name, view in tenants(before).items())
+
+
 def _sinks(engine: Engine, config: Config, renames: Sequence[tuple[StreamId, StreamId]]) -> Changes[str]:
     before, after = engine.config.sinks, config.sinks
     remapped = _mapped(config) != _mapped(engine.config)
+    relabelled = _relabelled(engine.config, config)
     renamed = {name: sink.renamed_from for name, sink in after.items() if sink.renamed_from}
 
     def is_changed(name: str) -> bool:
         # Routes by tenant see through the names that organizations are mapped to.
-        return after[name] != before[name] or (remapped and bool(after[name].route.tenants))
+        if after[name] != before[name] or (remapped and bool(after[name].route.tenants)):
+            return True
+        # What waits for one destination may go to another now.
+        return relabelled and isinstance(engine.delivering.sinks.get(name), Router)
 
     def is_reopened(name: str) -> bool:
         # What it has read ahead bears a name under which nothing can be settled any more.
-        delivery = engine.delivering.deliveries.get(name)
-        return delivery is not None and any(delivery.receiver.stage.takes_stream(old) for old, _ in renames)
+        running = engine.delivering.sinks.get(name)
+        return running is not None and any(running.receiver.stage.takes_stream(old) for old, _ in renames)
 
     return compared(before, after, renamed, is_changed, is_reopened)
 

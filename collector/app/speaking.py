@@ -19,6 +19,7 @@ from collector.errors import CollectorError
 from collector.model import Event, Record, StreamId, event_uid
 from collector.pipeline.delivery import Delivery
 from collector.pipeline.pausing import pause
+from collector.pipeline.router import Router
 from collector.timestamps import format_utc
 
 if TYPE_CHECKING:
@@ -99,8 +100,9 @@ async def heartbeats(engine: Engine) -> None:
             beat = beats.setdefault(name, _Beat(delivery, now))
             if now >= beat.due:
                 _end(beat)
-                interval = engine.config.sinks[name].heartbeat.total_seconds()  # type: ignore[union-attr]  # wanted
-                beat.last = delivery.say(heartbeat(name, interval, engine.clock.now()))
+                sink = delivery.receiver.name
+                interval = engine.config.sinks[sink].heartbeat.total_seconds()  # type: ignore[union-attr]  # wanted
+                beat.last = delivery.say(heartbeat(sink, interval, engine.clock.now()))
                 beat.due = max(beat.due + interval, now)
         wait = min([_LOOK_SECONDS, *(beat.due - now for beat in beats.values())])
         await engine.clock.sleep(max(0.01, wait))
@@ -109,7 +111,8 @@ async def heartbeats(engine: Engine) -> None:
 def _wanted(engine: Engine) -> dict[str, Delivery]:
     sinks = engine.config.sinks
     running = engine.delivering.deliveries
-    return {name: one for name, one in running.items() if name in sinks and sinks[name].heartbeat is not None}
+    asked = {name for name, sink in sinks.items() if sink.heartbeat is not None}
+    return {label: one for label, one in running.items() if one.receiver.name in asked}
 
 
 def _end(beat: _Beat) -> None:
@@ -127,11 +130,11 @@ async def try_out(engine: Engine, tenant: str, sink: str | None, seconds: float)
     Raises:
         CollectorError: no such tenant or sink.
     """
-    deliveries = engine.delivering.deliveries
-    if sink is not None and sink not in deliveries:
+    running = engine.delivering.sinks
+    if sink is not None and sink not in running:
         raise CollectorError(f"no sink {sink} in {engine.config.path}")
     events = _test_events(engine, tenant)
-    chosen = [delivery for name, delivery in deliveries.items() if sink in {None, name}]
+    chosen = [one for name, one in running.items() if sink in {None, name}]
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_try(engine, one, events, seconds), name="test event") for one in chosen]
     return [task.result() for task in tasks]
@@ -179,7 +182,7 @@ def _plain(number: str, at: datetime) -> tuple[str, Record]:
 
 
 async def _try(
-    engine: Engine, delivery: Delivery, events: list[tuple[StreamId, Event]], limit: float
+    engine: Engine, delivery: Delivery | Router, events: list[tuple[StreamId, Event]], limit: float
 ) -> dict[str, Any]:
     stage, name = delivery.receiver.stage, delivery.receiver.name
     event = next((event for stream, event in events if stage.takes_stream(stream) and stage.takes(event)), None)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
+import structlog
+
+from collector.app.delivering import Delivering
 from collector.app.parts import accounts, renamed_streams
 from collector.config import Config
 from collector.errors import ConfigError
 from collector.model import StreamId
 from collector.pipeline.delivery import Delivery
+from collector.pipeline.naming import Naming
+from collector.pipeline.router import Router, is_router_state, must_begin_anew
 from collector.plugins import Plugins
 from collector.store import Backlog, Cursor, Store
+
+log = structlog.get_logger()
 
 
 def pending_renames(store: Store, config: Config, plugins: Plugins) -> list[tuple[StreamId, StreamId]]:
@@ -55,7 +62,7 @@ def refuse_changed_types(store: Store, config: Config, plugins: Plugins) -> None
         raise ConfigError(problems)
 
 
-async def refuse_lost_backlogs(store: Store, config: Config, running: Mapping[str, Delivery] | None = None) -> None:
+async def refuse_lost_backlogs(store: Store, config: Config, running: Delivering | None = None) -> None:
     """Look whether every sink that is gone had delivered everything; of sinks that do not run all streams count.
 
     Raises:
@@ -63,7 +70,7 @@ async def refuse_lost_backlogs(store: Store, config: Config, running: Mapping[st
     """
     problems = []
     for cursor in await _gone(store, config):
-        backlog = await _backlog(store, cursor, (running or {}).get(cursor.sink))
+        backlog = await _backlog(store, cursor, running)
         if backlog.events:
             problems.append(
                 f"{config.path}: sinks.{cursor.sink} is gone, but {backlog.events} events wait for it: put it back, "
@@ -89,9 +96,35 @@ def _renamed_sinks(config: Config) -> Iterator[str]:
     return (old for sink in config.sinks.values() if (old := sink.renamed_from) is not None)
 
 
-async def _backlog(store: Store, cursor: Cursor, delivery: Delivery | None) -> Backlog:
-    if delivery is None:
+async def _backlog(store: Store, cursor: Cursor, delivering: Delivering | None) -> Backlog:
+    if delivering is None or cursor.sink not in delivering.sinks:
         return await store.backlog(cursor.position)
-    if delivery.idle or not delivery.receiver.required:
+    own: Delivery | Router | None = delivering.sinks[cursor.sink]
+    at_work = own.deliveries.get(cursor.destination) if isinstance(own, Router) and cursor.destination else own
+    if at_work is None or at_work.idle or not at_work.receiver.required:  # a closed destination has had everything
         return Backlog(0, 0, None)
-    return await store.backlog(delivery.position, delivery.streams())
+    return await store.backlog(at_work.position, at_work.streams())
+
+
+async def fitting_cursors(store: Store, naming: Naming, cursors: Sequence[Cursor]) -> list[Cursor]:
+    """A sink's cursors, taken together into one where the configuration that made its destinations is gone.
+
+    Otherwise what waits for a destination that no event goes to any more would be lost. All of the sink's events from
+    the first one that waits then come again, wherever they go by now.
+    """
+    own = next(cursor for cursor in cursors if not cursor.destination)
+    if naming.is_constant:
+        fits = len(cursors) == 1 and not is_router_state(own.state)
+    else:
+        fits = not must_begin_anew(own.state, naming, list(store.streams()))
+    if fits:
+        return list(cursors)
+    position = await store.merge_destinations(own.sink)
+    if position < own.position:
+        log.warning(
+            "destinations changed while events waited: all of the sink's come again from there",
+            sink=own.sink,
+            since=position.seq,
+            until=own.position.seq,
+        )
+    return [Cursor(own.sink, "", position, None)]

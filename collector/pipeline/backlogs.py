@@ -70,6 +70,7 @@ class Backlogs:
         self._pausing: dict[Key, Mapping[StreamId, str]] = {}
         self._moved: dict[Key, tuple[Position, float]] = {}
         self._pacing: dict[Key, Sequence[StreamId]] = {}
+        self._waiting: dict[str, dict[str, Backlog]] = {}
 
     @property
     def paced(self) -> frozenset[StreamId]:
@@ -116,16 +117,22 @@ class Backlogs:
         if before != (backlog.events, backlog.stored_bytes, backlog.oldest):
             status.backlog_events, status.backlog_bytes = backlog.events, backlog.stored_bytes
             status.oldest_unsent = backlog.oldest
-            METRICS.sink_backlog_events.labels(sink=status.sink).set(backlog.events)
-            METRICS.sink_backlog_bytes.labels(sink=status.sink).set(backlog.stored_bytes)
-            oldest = 0.0 if backlog.oldest is None else backlog.oldest.timestamp()
-            METRICS.sink_oldest_unsent.labels(sink=status.sink).set(oldest)
+            self._tell(status.sink, status.destination, backlog)
         if claim.required:
             self._pause_or_resume(claim, backlog.stored_bytes)
             self._pace(claim, backlog.stored_bytes)
         else:
             self._pausing.pop(claim.key, None)
             self._pacing.pop(claim.key, None)
+
+    def _tell(self, sink: str, destination: str, backlog: Backlog) -> None:
+        """Metrics are of the sink as a whole: destinations are too many for labels."""
+        of_sink = self._waiting.setdefault(sink, {})
+        of_sink[destination] = backlog
+        METRICS.sink_backlog_events.labels(sink=sink).set(sum(one.events for one in of_sink.values()))
+        METRICS.sink_backlog_bytes.labels(sink=sink).set(sum(one.stored_bytes for one in of_sink.values()))
+        oldest = min((one.oldest.timestamp() for one in of_sink.values() if one.oldest is not None), default=0.0)
+        METRICS.sink_oldest_unsent.labels(sink=sink).set(oldest)
 
     def _pace(self, claim: Claim, size: int) -> None:
         follows = self._follows(claim)
@@ -172,3 +179,6 @@ class Backlogs:
         for known in (self._measured, self._pausing, self._moved, self._pacing):
             for key in known.keys() - keys:
                 del known[key]
+        for sink, destinations in self._waiting.items():
+            for destination in [one for one in destinations if (sink, one) not in keys]:
+                del destinations[destination]

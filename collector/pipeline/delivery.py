@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Literal
 
@@ -76,7 +75,7 @@ class Delivery:
         self._stopping = False
         self.stopped = False
         self._asked = asyncio.Event()
-        self._report = SinkReport(status, clock)
+        self._report = SinkReport(status, clock, receiver.held)
         self._books = Bookkeeping(receiver.name, cursor, store, clock, self._report)
         self._rendered = receiver.destination
         batcher = Batcher(self._reader, events, receiver.stage, receiver.destination)
@@ -94,6 +93,16 @@ class Delivery:
     def settled(self) -> Position:
         """The cursor as the store has it."""
         return self._carrier.settled
+
+    @property
+    def cursor(self) -> Cursor:
+        """As the store has it."""
+        return Cursor(self.receiver.name, self._destination, self.settled, self._books.state)
+
+    @property
+    def asked(self) -> bool:
+        """Something beside the log is to be sent."""
+        return bool(self._retries) or bool(self._notices)
 
     @property
     def idle(self) -> bool:
@@ -149,14 +158,13 @@ class Delivery:
         self._asked.set()
         self._reader.woken.set()
 
-    async def pass_over(self) -> None:
-        """Store that the cursor is past pages of others; called now and then, since nobody is woken for those."""
+    def passed(self) -> Cursor | None:
+        """The cursor, where it only passed over pages of others: to be stored now and then, nobody is woken for it."""
         target = self.holds
-        if not self._resting or target <= self.settled:
-            return
-        self._carrier.move(target)  # before the wait: the loop may deliver, and settle, meanwhile
-        with suppress(StoreFull):  # nothing is lost by a cursor that stays behind
-            await self._store.settle(self.receiver.name, self._destination, target)
+        if not (self._resting or (self.stopped and self.idle)) or target <= self.settled:
+            return None
+        self._carrier.move(target)
+        return self.cursor
 
     def close(self) -> None:
         """The loop has ended for good."""

@@ -110,6 +110,10 @@ class Events:
         if self.on_tenants is not None:
             self.on_tenants(tenants)
 
+    def tenant(self, name: str) -> TenantView:
+        """What is put on a tenant's events now."""
+        return self._tenants.get(name, _NOBODY)
+
     def of_page(self, page: LogPage) -> PageEvents:
         """The page's events, position by position."""
         kept = self._kept.get(page.seq)

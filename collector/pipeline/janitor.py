@@ -21,6 +21,7 @@ from collector.pipeline.backlogs import Backlogs, Claim
 from collector.pipeline.gate import Gate
 from collector.pipeline.log import Log
 from collector.pipeline.pausing import pause
+from collector.pipeline.status import note_dead_letters
 from collector.store import Position, Store, Usage
 from collector.store.pruning import FIRST_KEY, Key
 from collector.units import format_size
@@ -219,10 +220,7 @@ class Janitor:
         horizon = await self._store.replay_horizon()
         METRICS.replay_horizon.set(0.0 if horizon is None else horizon.timestamp())
         counts = await self._store.dead_letter_counts()
-        for claim in self._claims():
-            status = claim.delivery.status
-            status.dead_letters = counts.get(status.sink, 0)
-            METRICS.dead_letters.labels(sink=status.sink).set(status.dead_letters)
+        note_dead_letters([claim.delivery.status for claim in self._claims()], counts)
 
 
 def _least_free(usage: Usage) -> float:

@@ -22,7 +22,8 @@ SINK_SECONDS = 300.0
 class Receiver:
     """A configured sink; `memory` is what its openings leave to one another.
 
-    `destination` is what every batch says of where it goes: the rendered template, "" where the sink has none.
+    `destination` is what every batch says of where it goes: the rendered template, "" where the sink has none. `held`
+    are the destinations that are held, of all that are made of one sink.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Receiver:
     required: bool
     destination: str = ""
     memory: MutableMapping[str, int] = field(default_factory=dict, compare=False)
+    held: set[str] = field(default_factory=set, compare=False)
 
     @asynccontextmanager
     async def opened(self, clock: Clock, state: bytes | None) -> AsyncIterator[Sink]:

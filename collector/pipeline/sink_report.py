@@ -15,20 +15,25 @@ log = structlog.get_logger()
 
 
 class SinkReport:
-    """Tells of one sink's batches; a repeated failure is logged at its first occurrence and at each change."""
+    """Tells of one destination's batches; a repeated failure is logged at its first occurrence and at each change.
 
-    def __init__(self, status: SinkStatus, clock: Clock) -> None:
+    `held` are the sink's destinations that are held, shared by all of them: metrics tell of a sink as a whole.
+    """
+
+    def __init__(self, status: SinkStatus, clock: Clock, held: set[str] | None = None) -> None:
         self._status = status
+        self._held = set() if held is None else held
         self._clock = clock
         self._name = status.sink
-        self._log = log.bind(sink=status.sink)
+        bound = {"sink": status.sink, "destination": status.destination}
+        self._log = log.bind(**{name: value for name, value in bound.items() if value})
 
     def recovered(self) -> None:
         """Nothing stands in the way any more, as far as one can know without an event to send."""
         status = self._status
         if status.last_error is not None:
             self._log.info("sink recovered")
-            METRICS.sink_held.labels(sink=self._name).set(0)
+            self._note_held(held=False)
         status.state, status.last_error = "ok", None
 
     def settled(self, accepted: int, refused: int) -> None:
@@ -37,7 +42,7 @@ class SinkReport:
         status.rejected += refused
         status.dead_letters += refused
         METRICS.events_rejected.labels(sink=self._name).inc(refused)
-        self._dead_letters()
+        METRICS.dead_letters.labels(sink=self._name).inc(refused)
         if accepted:
             self.recovered()
             status.delivered += accepted
@@ -51,7 +56,9 @@ class SinkReport:
 
     def resolved(self) -> None:
         """The sink took a dead letter after all."""
-        self._status.dead_letters = max(0, self._status.dead_letters - 1)
+        if self._status.dead_letters:
+            self._status.dead_letters -= 1
+            METRICS.dead_letters.labels(sink=self._name).dec()
         self.settled(1, 0)
 
     def skipped(self, events: int) -> None:
@@ -70,11 +77,12 @@ class SinkReport:
         self._status.last_error = text
         reason = "denied" if isinstance(exc, SinkDenied) else "store" if isinstance(exc, StoreFull) else "unavailable"
         METRICS.sink_errors.labels(sink=self._name, reason=reason).inc()
-        METRICS.sink_held.labels(sink=self._name).set(state == "held")
+        self._note_held(held=state == "held")
 
     def _note_success(self) -> None:
         self._status.last_success = self._clock.now()
         METRICS.sink_last_success.labels(sink=self._name).set(self._status.last_success.timestamp())
 
-    def _dead_letters(self) -> None:
-        METRICS.dead_letters.labels(sink=self._name).set(self._status.dead_letters)
+    def _note_held(self, *, held: bool) -> None:
+        (self._held.add if held else self._held.discard)(self._status.destination)
+        METRICS.sink_held.labels(sink=self._name).set(bool(self._held))

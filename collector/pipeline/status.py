@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from collector.metrics import METRICS
 from collector.model import Lane, StreamId
 
 MAX_UNKNOWN_NAMES = 50
@@ -109,3 +110,18 @@ class SinkStatus:
     oldest_unsent: datetime | None = None
     gone: bool = False
     """The sink was taken out of the configuration: its metrics are not to be brought back."""
+
+
+def note_dead_letters(statuses: Sequence[SinkStatus], counts: Mapping[tuple[str, str], int]) -> None:
+    """Bring the numbers of dead letters up to date; `counts` are those of every (sink, destination) that has any.
+
+    Those of destinations that are not at work count for the sink itself.
+    """
+    at_work = {(status.sink, status.destination) for status in statuses if status.destination}
+    for status in statuses:
+        own = {key: count for key, count in counts.items() if key[0] == status.sink}
+        METRICS.dead_letters.labels(sink=status.sink).set(sum(own.values()))
+        if status.destination:
+            status.dead_letters = own.get((status.sink, status.destination), 0)
+        else:
+            status.dead_letters = sum(count for key, count in own.items() if key not in at_work)

@@ -31,7 +31,8 @@ class Batch:
     """Consecutive events of the log, routed and formatted for one destination of a sink.
 
     `payloads[i]` is `events[i]` in the sink's format, one line without its line end, never empty.
-    `destination` is the rendered template of sinks that keep a cursor per value, "" where there is one cursor.
+    `destination` is what `SinkPlugin.destination_key` names, rendered: the same for every event of the batch; "" where
+    it names nothing. What of it is secret stands there as a hash.
     """
 
     destination: str
@@ -64,7 +65,11 @@ class Receipt:
 class Sink(Protocol):
     """One receiver, opened. The delivery loop owns it: one batch at a time unless `max_in_flight` says otherwise.
 
-    After `deliver` or `prepare` raised, the loop closes the sink and opens it again from the stored state.
+    After `deliver` or `prepare` raised, the loop closes the sink and opens it again from the stored state. With several
+    in flight, `deliver` is called for the next batches while others are under way; when one raises, no further one is
+    begun, the others have 10 s to answer, and all of which nothing is known come again. What a receipt says counts
+    whatever becomes of the others. A batch that waits for certainty (empty), a dead letter, an event of our own may
+    come beside them. A sink that has something to `prepare` takes one at a time.
     """
 
     limits: BatchLimits
@@ -121,7 +126,8 @@ class SinkPlugin:
     `config` is the pydantic model of a `sinks:` entry (a subclass of `collector.sinks.config.SinkConfig`).
     `open(config, context, state)` gives the running sink; `state` is what its last receipt or `prepare` stored.
     Entering it may raise `SinkError`, with the same meaning as from `deliver`.
-    `destination_key` names the config key whose template has a cursor per rendered value, None for one cursor.
+    `destination_key` names the attribute of the config (a key, or a property made of several) whose template has a
+    cursor, a delivery and an opened sink per rendered value; one cursor where it is constant, or None.
     """
 
     config: type[BaseModel]

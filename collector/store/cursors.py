@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import orjson
 
 from collector.errors import PageRefused
 from collector.store import reading
-from collector.store.rows import Cursor
+from collector.store.rows import Cursor, Position
 
 _NAMED_AFTER_SINK = ("cursors", "settles", "dead_letters", "daily")
+_MOVE_ON = """
+UPDATE cursors SET seq = moved.seq, offset = moved.offset FROM (
+  SELECT json_extract(value, '$[0]') AS sink, json_extract(value, '$[1]') AS destination,
+    json_extract(value, '$[2]') AS seq, json_extract(value, '$[3]') AS offset FROM json_each(?)
+) AS moved
+WHERE cursors.sink = moved.sink AND cursors.destination = moved.destination
+AND (cursors.seq, cursors.offset) < (moved.seq, moved.offset)
+"""
 
 
 def prepare(connection: sqlite3.Connection, new_sinks: Mapping[str, str], renamed: Mapping[str, str]) -> list[Cursor]:
@@ -26,6 +36,39 @@ def prepare(connection: sqlite3.Connection, new_sinks: Mapping[str, str], rename
 def forget(connection: sqlite3.Connection, sink: str) -> None:
     """Let go of the sink's positions."""
     connection.execute("DELETE FROM cursors WHERE sink = ?", (sink,))
+
+
+def open_destinations(
+    connection: sqlite3.Connection, sink: str, new: Mapping[str, Position], position: Position, state: bytes
+) -> None:
+    """Give new destinations their cursors and move the sink's own to behind what they were found in."""
+    connection.executemany(
+        "INSERT INTO cursors (sink, destination, seq, offset) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [(sink, destination, where.seq, where.offset) for destination, where in new.items()],
+    )
+    connection.execute(
+        "UPDATE cursors SET seq = ?, offset = ?, state = ? WHERE sink = ? AND destination = ''",
+        (position.seq, position.offset, state, sink),
+    )
+
+
+def merge_destinations(connection: sqlite3.Connection, sink: str) -> Position:
+    """Take the cursors of all destinations together into the sink's own; returns where that stands: at the last."""
+    row = connection.execute(
+        "SELECT seq, offset FROM cursors WHERE sink = ? ORDER BY seq, offset LIMIT 1", (sink,)
+    ).fetchone()
+    position = Position(*row)
+    connection.execute("DELETE FROM cursors WHERE sink = ? AND destination <> ''", (sink,))
+    connection.execute(
+        "UPDATE cursors SET seq = ?, offset = ?, state = NULL WHERE sink = ?", (position.seq, position.offset, sink)
+    )
+    return position
+
+
+def pass_over(connection: sqlite3.Connection, moved: Sequence[Cursor]) -> None:
+    """Move cursors forward, never back, in one statement; their states stay."""
+    rows = [(cursor.sink, cursor.destination, cursor.position.seq, cursor.position.offset) for cursor in moved]
+    connection.execute(_MOVE_ON, (orjson.dumps(rows).decode(),))
 
 
 def store_state(connection: sqlite3.Connection, sink: str, destination: str, state: bytes) -> None:

@@ -185,9 +185,10 @@ def dead_letters(
     ]
 
 
-def dead_letter_counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many dead letters each sink has."""
-    return dict(connection.execute("SELECT sink, count(*) FROM dead_letters GROUP BY sink").fetchall())
+def dead_letter_counts(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """How many dead letters each (sink, destination) has."""
+    rows = connection.execute("SELECT sink, destination, count(*) FROM dead_letters GROUP BY sink, destination")
+    return {(sink, destination): count for sink, destination, count in rows}
 
 
 def replay_horizon(connection: sqlite3.Connection) -> datetime | None:

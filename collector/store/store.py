@@ -210,6 +210,20 @@ class Store:
             "settle",
         )
 
+    async def open_destinations(self, sink: str, new: Mapping[str, Position], position: Position, state: bytes) -> None:
+        """Store the cursors of destinations that showed up, and move the sink's own cursor past what they were in."""
+        await self._writer.write(
+            lambda connection: cursors.open_destinations(connection, sink, new, position, state), "settle"
+        )
+
+    async def merge_destinations(self, sink: str) -> Position:
+        """Let go of a sink's destinations; its own cursor goes back to the last of them, without a state."""
+        return await self._writer.write(lambda connection: cursors.merge_destinations(connection, sink))
+
+    async def pass_over(self, moved: Sequence[Cursor]) -> None:
+        """Move cursors past pages of others, in one statement; one that stands further on stays."""
+        await self._writer.write(lambda connection: cursors.pass_over(connection, moved), "settle")
+
     async def store_state(self, sink: str, destination: str, state: bytes) -> None:
         """Store a sink's intent before it touches anything.
 
@@ -244,8 +258,8 @@ class Store:
         wanted = None if ids is None else list(ids)
         return await self._operators.read(lambda connection: reading.dead_letters(connection, sink, wanted, limit))
 
-    async def dead_letter_counts(self) -> dict[str, int]:
-        """How many dead letters each sink has."""
+    async def dead_letter_counts(self) -> dict[tuple[str, str], int]:
+        """How many dead letters each (sink, destination) has."""
         return await self._operators.read(reading.dead_letter_counts)
 
     async def daily(self, days: int, most: int) -> list[DailyCount]:

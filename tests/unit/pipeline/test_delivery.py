@@ -573,7 +573,7 @@ async def test_route_that_takes_nothing_wakes_nobody_and_still_moves_its_cursor(
     assert not woken.is_set()
     assert delivery.idle
     assert delivery.holds == bench.log.end
-    await delivery.pass_over()
+    await bench.pass_over(delivery)
     assert await bench.position() == Position(4)
 
     await bench.append(1, BETA)
@@ -586,7 +586,7 @@ async def test_passing_over_moves_no_cursor_of_a_sink_that_has_something_to_deli
     await bench.append(2)
     delivery = await bench.delivery(sink)
 
-    await delivery.pass_over()
+    await bench.pass_over(delivery)
 
     assert await bench.position() == Position(1)
 
@@ -603,7 +603,7 @@ async def test_passing_over_leaves_a_sink_alone_that_is_at_work(bench: Workbench
     await until(lambda: delivery.status.errors)
     assert delivery.holds == Position(2)
 
-    await delivery.pass_over()
+    await bench.pass_over(delivery)
 
     assert await bench.position() == Position(1)
 
@@ -615,11 +615,11 @@ async def test_passing_over_on_a_full_volume_harms_nobody(bench: Workbench) -> N
     bench.run(delivery.run())
     await until(lambda: delivery._resting)
     await bench.append(1)
-    volume.full.add("settle")
+    volume.full.add("pass_over")
 
-    await delivery.pass_over()
+    await bench.pass_over(delivery, volume)
 
-    assert volume.refused == ["settle"]
+    assert volume.refused == ["pass_over"]
     volume.full.clear()
     await bench.append(1, BETA)
     await bench.settled(Position(3))

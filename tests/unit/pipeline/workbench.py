@@ -151,6 +151,14 @@ class Workbench:
         cursors = await self.store.prepare_cursors({name: "earliest"}, {})
         return next(cursor for cursor in cursors if cursor.sink == name)
 
+    async def pass_over(self, delivery: Delivery, volume: FullStore | None = None) -> None:
+        """Store where a delivery has come to without delivering, as is done now and then."""
+        moved = delivery.passed()
+        if moved is not None:
+            store: Any = volume or self.store
+            with suppress(StoreFull):
+                await store.pass_over([moved])
+
     async def position(self, name: str = "archive") -> Position:
         return (await self.cursor(name)).position
 

@@ -43,7 +43,7 @@ async def test_a_renamed_sink_goes_on_where_it_was_with_all_that_is_its_own(stor
     await store.settle("old", "edr-acme", Position(1, 1))
     found = await store.prepare_cursors({"new": "latest"}, {"new": "old"})
     assert positions(found) == {("new", ""): Position(1), ("new", "edr-acme"): Position(1, 1)}
-    assert await store.dead_letter_counts() == {"new": 1}
+    assert await store.dead_letter_counts() == {("new", ""): 1}
     assert await store.prepare_cursors({"new": "latest"}, {"new": "old"}) == found
 
 
@@ -58,7 +58,7 @@ async def test_a_rename_that_stays_in_the_configuration_takes_nothing_from_a_lat
         ("a", "edr-acme"): Position(4),
         ("b", ""): Position(1),
     }
-    assert await store.dead_letter_counts() == {"a": 1}
+    assert await store.dead_letter_counts() == {("a", "edr-acme"): 1}
 
 
 @pytest.mark.parametrize("renamed", [{"b": "a", "c": "b"}, {"c": "b", "b": "a"}])

@@ -277,7 +277,7 @@ async def test_dead_letters_are_read_oldest_first_by_sink_and_number(store: Stor
     assert [letter.uid for letter in await store.dead_letters(ids=[3, 1, 99])] == ["uid-0", "uid-2"]
     assert [letter.uid for letter in await store.dead_letters("archive", [1])] == []
     assert await store.dead_letters(ids=[]) == []
-    assert await store.dead_letter_counts() == {"siem": 2, "archive": 1}
+    assert await store.dead_letter_counts() == {("siem", ""): 2, ("archive", ""): 1}
 
 
 async def test_usage_counts_the_file_and_its_wal_and_sees_the_volume(mixed: Store, path: Path) -> None:

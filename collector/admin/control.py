@@ -3,6 +3,8 @@
     GET  /status  /health  /checkpoints  /dead-letters?sink=&limit=  /dead-letters/ID
     GET  /tail?tenant=&format=      lines without end; an empty line now and then says that we are still there
     POST /reload
+    POST /tenant/pause  /tenant/resume  /tenant/purge  with {"tenant": }
+    POST /tenant/accept                               with {"tenant": , "source": name or null, "anew": true or false}
     POST /test-event                                  with {"tenant": , "sink": name or null, "seconds": }
     POST /backup                                      with {"path": }
     POST /dead-letters/retry  /dead-letters/drop      with {"sink": , "ids": }, null: all
@@ -60,6 +62,10 @@ def make_control_app(operations: Operations, keep_alive: float = KEEP_ALIVE_SECO
     app.router.add_get("/tail", verbs.tail)
     app.router.add_post("/reload", verbs.reload)
     app.router.add_post("/backup", verbs.backup)
+    app.router.add_post("/tenant/pause", verbs.pause)
+    app.router.add_post("/tenant/resume", verbs.resume)
+    app.router.add_post("/tenant/purge", verbs.purge)
+    app.router.add_post("/tenant/accept", verbs.accept)
     app.router.add_post("/test-event", verbs.test_event)
     app.router.add_get("/dead-letters", verbs.dead_letters)
     app.router.add_get(r"/dead-letters/{number:\d{1,18}}", verbs.dead_letter)
@@ -93,6 +99,27 @@ class _Verbs:
         if not isinstance(target, str) or not target.startswith("/"):
             raise CollectorError("backup needs an absolute path")
         return answer(await self._operations.backup(target))
+
+    async def pause(self, request: web.Request) -> web.Response:
+        tenant = await _tenant(request)
+        await self._operations.pause_tenant(tenant)
+        return answer({"tenant": tenant})
+
+    async def resume(self, request: web.Request) -> web.Response:
+        tenant = await _tenant(request)
+        await self._operations.resume_tenant(tenant)
+        return answer({"tenant": tenant})
+
+    async def purge(self, request: web.Request) -> web.Response:
+        tenant = await _tenant(request)
+        return answer({"tenant": tenant, "events": await self._operations.purge_tenant(tenant)})
+
+    async def accept(self, request: web.Request) -> web.Response:
+        tenant, body = await _tenant(request), await _body(request)
+        source, anew = body.get("source"), body.get("anew", False)
+        if not (source is None or isinstance(source, str)) or not isinstance(anew, bool):
+            raise CollectorError('the request must be {"tenant": name, "source": name or null, "anew": true or false}')
+        return answer({"tenant": tenant, "feeds": await self._operations.accept_account(tenant, source, anew=anew)})
 
     async def test_event(self, request: web.Request) -> web.Response:
         body = await _body(request)
@@ -153,6 +180,13 @@ class _Verbs:
         while True:
             await asyncio.sleep(self._keep_alive)
             await response.write(b"\n")
+
+
+async def _tenant(request: web.Request) -> str:
+    tenant = (await _body(request)).get("tenant")
+    if not isinstance(tenant, str):
+        raise CollectorError('the request must hold "tenant", a name')
+    return tenant
 
 
 async def _choice(request: web.Request) -> tuple[str | None, Sequence[int] | None]:

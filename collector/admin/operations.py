@@ -21,8 +21,9 @@ class Operations(Protocol):
 
         - `version`, `pid`, `started_at`
         - `state`: `path`, `bytes`, `max_bytes`, `free_bytes`, `polling` ("running" or "paused: reason")
-        - `feeds`, a list: `tenant`, `source`, `feed`, `state` ("starting", "ok", "backing_off", "denied", "paused"),
-          `last_success`, `last_event`, `watermark`, `lag_seconds`, `interval_seconds` (measured
+        - `feeds`, a list: `tenant`, `source`, `feed`,
+          `state` ("starting", "ok", "backing_off", "denied", "paused", "held"), `last_success`, `last_event`,
+          `watermark`, `lag_seconds`, `interval_seconds` (measured
           between the last two polls), `max_age_seconds` (the longest it may be), `errors` (in a row), `last_error`,
           `gaps`, `events`, `duplicates`, `unparsed`, `unknown_fields` (as below, the first of this feed)
         - `sinks`, a list: `sink`, `destination`, `state` ("ok", "backing_off", "held"), `backlog_events`,
@@ -45,6 +46,25 @@ class Operations(Protocol):
 
         Raises:
             ConfigError: the file is refused; nothing has changed.
+        """
+        ...
+
+    async def pause_tenant(self, tenant: str, /) -> None:
+        """Poll a tenant no more, over restarts; what is in the log is delivered."""
+        ...
+
+    async def resume_tenant(self, tenant: str, /) -> None:
+        """Poll a paused tenant again, from where it was."""
+        ...
+
+    async def purge_tenant(self, tenant: str, /) -> int:
+        """Take a tenant's events out of the state, delivered or not; returns how many. May take long."""
+        ...
+
+    async def accept_account(self, tenant: str, source: str | None, /, *, anew: bool) -> int:
+        """Let feeds that are held because of another account go on; returns how many.
+
+        `anew`: from `start_from` on, without the positions of the account before.
         """
         ...
 

@@ -22,7 +22,8 @@ import structlog
 
 from collector.app.attending import attend, summary
 from collector.app.delivering import Delivering
-from collector.app.parts import accounts, naming, receiver, tenants, vendors
+from collector.app.holding import Holding
+from collector.app.parts import Account, accounts, naming, receiver, tenants, vendors
 from collector.app.patience import Patience, StopAsked
 from collector.app.reading import Reading
 from collector.app.reloading import reload_config
@@ -89,6 +90,7 @@ class Engine:
         self.janitor = Janitor(store, self.log, self.gate, self.clock, limits, self._claims)
         self.delivering: Delivering
         self.reading: Reading
+        self.holding = Holding(self)
         store.on_page = self._append
 
     def _append(self, page: LogPage) -> None:
@@ -257,12 +259,20 @@ async def _start_delivering(engine: Engine, group: asyncio.TaskGroup) -> list[as
 
 
 async def _start_reading(engine: Engine, stop: asyncio.Event) -> None:
-    configured = accounts(engine.config, engine.plugins)
-    engine.reading.limits(configured)
+    configured = await _ready_to_read(engine)
     for account in configured.values():
         if stop.is_set():
             return
         await engine.patience.until_done(partial(engine.reading.start, account))
+
+
+async def _ready_to_read(engine: Engine) -> dict[tuple[str, str], Account]:
+    """Every account, with all known that is to be known before one of them is polled."""
+    configured = accounts(engine.config, engine.plugins)
+    engine.reading.limits(configured)
+    engine.reading.on_declared = engine.holding.look
+    await engine.holding.load()
+    return configured
 
 
 def _loop(
@@ -303,8 +313,7 @@ async def _run_once(engine: Engine, deliver_timeout: float) -> bool:
 
 async def _read_once(engine: Engine) -> bool:
     """Read every account; returns whether anything of them failed."""
-    configured = accounts(engine.config, engine.plugins)
-    engine.reading.limits(configured)
+    configured = await _ready_to_read(engine)
     async with asyncio.TaskGroup() as group:
         tasks = {key: group.create_task(engine.reading.read_once(account)) for key, account in configured.items()}
     failures = [(key, failure) for key, task in tasks.items() for failure in task.result()]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collector import __version__
+from collector.app import tenancy
 from collector.app.parts import encoder
 from collector.app.reloading import reload_config
 from collector.app.speaking import try_out
@@ -16,6 +17,7 @@ from collector.errors import CollectorError
 from collector.formats import FORMATS
 from collector.metrics import MAX_TENANT_SERIES, METRICS, OTHER
 from collector.model import Event
+from collector.pipeline.gate import Stop
 from collector.pipeline.status import SKEW_SECONDS, FeedStatus, SinkStatus, note_dead_letters
 from collector.store import DailyCount, DeadLetter, Position
 from collector.timestamps import format_utc
@@ -56,12 +58,16 @@ class EngineOperations:
                 "free_bytes": usage.volume_free,
                 "polling": "running" if reason is None else f"paused: {reason}",
             },
-            "feeds": [_feed(feed, recorded, engine.gate.reason(feed.stream)) for feed in feeds],
+            "feeds": [
+                _feed(feed, recorded, engine.gate.reason(feed.stream), engine.gate.stops.get(feed.stream))
+                for feed in feeds
+            ],
             "sinks": [_sink(status) for status in engine.delivering.statuses()],
             "warnings": [
                 *engine.config.warnings,
                 *_skews(feeds),
                 *_too_old(feeds),
+                *engine.holding.warnings(),
                 *engine.organizations.warnings(),
                 *_capped(),
             ],
@@ -78,6 +84,22 @@ class EngineOperations:
         """
         done = await reload_config(self._engine)
         return {"summary": done.summary, "changed": list(done.changed), "warnings": list(done.warnings)}
+
+    async def pause_tenant(self, tenant: str, /) -> None:
+        """Poll it no more; see `tenancy`, also for the errors of the next three."""
+        await tenancy.pause_tenant(self._engine, tenant)
+
+    async def resume_tenant(self, tenant: str, /) -> None:
+        """Poll it again."""
+        await tenancy.resume_tenant(self._engine, tenant)
+
+    async def purge_tenant(self, tenant: str, /) -> int:
+        """Take its events out of the state; returns how many."""
+        return await tenancy.purge_tenant(self._engine, tenant)
+
+    async def accept_account(self, tenant: str, source: str | None, /, *, anew: bool) -> int:
+        """Let held feeds go on; returns how many."""
+        return await tenancy.accept_account(self._engine, tenant, source, anew=anew)
 
     async def test_event(self, tenant: str, sink: str | None, seconds: float, /) -> list[dict[str, Any]]:
         """Send a made-up event; see `speaking.try_out`.
@@ -222,13 +244,15 @@ def checkpoint_rows(rows: Sequence[tuple[Any, str, int, Any]]) -> list[dict[str,
     ]
 
 
-def _feed(feed: FeedStatus, recorded: dict[tuple[str, str, str], int], paused: str | None) -> dict[str, Any]:
+def _feed(
+    feed: FeedStatus, recorded: dict[tuple[str, str, str], int], paused: str | None, stop: Stop | None
+) -> dict[str, Any]:
     stream = feed.stream
     return {
         "tenant": stream.tenant,
         "source": stream.source,
         "feed": stream.feed,
-        "state": "paused" if paused else feed.state,
+        "state": stop.state if stop is not None else "paused" if paused else feed.state,
         "last_success": _time(feed.last_success),
         "last_event": _time(feed.last_event),
         "watermark": _time(feed.watermark),

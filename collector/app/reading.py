@@ -11,7 +11,7 @@ import structlog
 from collector.app.parts import Account
 from collector.budget import Budget
 from collector.clock import Clock
-from collector.errors import NotLicensed, PageRefused, SourceError, StoreFull
+from collector.errors import NotLicensed, PageRefused, SourceDenied, SourceError, StoreFull
 from collector.http import HttpClients
 from collector.metrics import METRICS
 from collector.model import StreamId
@@ -56,6 +56,7 @@ class Reading:
         self._ended = False
         self._configured = 0
         self.feeds: dict[StreamId, FeedStatus] = {}
+        self.on_declared: Callable[[Account], Awaitable[None]] | None = None
 
     def out_of_budget(self, accounts: Mapping[tuple[str, str], Account]) -> set[tuple[str, str]]:
         """Which of these accounts hold a budget that `limits` would replace: they are to be stopped before."""
@@ -92,8 +93,11 @@ class Reading:
                 pollers = self._pollers(account, source, budget.policy)
                 try:
                     async with asyncio.TaskGroup() as group:
-                        for poller in pollers:
-                            group.create_task(_once(poller, failures), name="once")
+                        for stream, poller in zip(account.streams, pollers, strict=True):
+                            if (stop := self._gate.stops.get(stream)) is None:
+                                group.create_task(_once(poller, failures), name="once")
+                            elif stop.state == "held":
+                                failures.append(SourceDenied(stop.reason))
                 finally:
                     _leave(pollers, budget.policy)
         except SourceError as exc:  # from opening it: the pollers keep theirs to themselves
@@ -140,6 +144,8 @@ class Reading:
             METRICS.declare_feed(stream.tenant, stream.source, stream.feed)
             self.feeds.setdefault(stream, FeedStatus(stream))
             await self._store.add_stream(stream, account.config.type, account.plugin.vendor)
+        if self.on_declared is not None:
+            await self.on_declared(account)
 
     async def _poll(self, account: Account) -> None:
         budget = self._budget(account)

@@ -115,6 +115,7 @@ async def _apply(
     for name in _names(engine.config) - _names(config):
         METRICS.forget(tenant=name)
     engine.config = config
+    await engine.holding.refresh()
     for one in (*engine.delivering.sinks.values(), *engine.delivering.deliveries.values()):
         one.release()
     return done
@@ -130,6 +131,7 @@ async def _rename(engine: Engine, renames: Sequence[tuple[StreamId, StreamId]]) 
         await engine.store.rename_stream(old, new)
     if renames:
         engine.log.forget_names()
+        await engine.holding.load()
 
 
 def _sources(

@@ -35,6 +35,7 @@ COMMANDS = {
     "checkpoint": ("checkpoint", "positions at the vendors"),
     "backup": ("backup", "copy the state while the daemon runs"),
     "sinks": ("sinks", "forget a sink and what waits for it"),
+    "tenant": ("tenant", "pause, resume, purge a tenant; accept another account"),
     "healthcheck": ("healthcheck", "exit status 0 while the daemon is well"),
 }
 

@@ -10,7 +10,7 @@ A record of a page that holds others, too, gives way to an empty one: positions 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import orjson
@@ -71,6 +71,12 @@ def rest(connection: sqlite3.Connection, streams: list[int]) -> int:
             if gone := connection.execute(statement, (chosen, most)).rowcount:
                 return gone
     return 0
+
+
+def letters(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:
+    """Take away these dead letters."""
+    with overwriting(connection):
+        connection.executemany("DELETE FROM dead_letters WHERE id = ?", [(number,) for number in numbers])
 
 
 def forget_streams(connection: sqlite3.Connection, streams: list[int]) -> None:

@@ -72,6 +72,10 @@ class Tenants:
         """Empty these records of a page: what is left of them is their place."""
         await self._writer.write(lambda connection: purging.rewrite(connection, seq, offsets))
 
+    async def purge_letters(self, numbers: Sequence[int]) -> None:
+        """Take away these dead letters."""
+        await self._writer.write(lambda connection: purging.letters(connection, numbers))
+
     async def forget(self, tenant: str) -> None:
         """Forget a tenant's streams, positions, jobs and pause, after a purge has left nothing else of them."""
         streams = {stream: number for stream, number in self._numbers.items() if stream.tenant == tenant}

@@ -94,6 +94,7 @@ class FakeOperations:
         self.lines = [b'{"v":1}', b'{"v":2}']
         self.endless = False
         self.failure: Exception | None = None
+        self.decided: list[tuple[object, ...]] = []
         self.tested: list[tuple[str, str | None, float]] = []
         self.test_outcomes: list[dict[str, Any]] = []
         self.tailed: list[tuple[str | None, str]] = []
@@ -116,6 +117,24 @@ class FakeOperations:
         self._may_fail()
         summary = f"{len(self.changed)} restarted" if self.changed else "nothing has changed"
         return {"summary": summary, "changed": self.changed, "warnings": self.reload_warnings}
+
+    async def pause_tenant(self, tenant: str) -> None:
+        self._may_fail()
+        self.decided.append(("pause", tenant))
+
+    async def resume_tenant(self, tenant: str) -> None:
+        self._may_fail()
+        self.decided.append(("resume", tenant))
+
+    async def purge_tenant(self, tenant: str) -> int:
+        self._may_fail()
+        self.decided.append(("purge", tenant))
+        return 17
+
+    async def accept_account(self, tenant: str, source: str | None, *, anew: bool) -> int:
+        self._may_fail()
+        self.decided.append(("accept", tenant, source, anew))
+        return 2
 
     async def test_event(self, tenant: str, sink: str | None, seconds: float) -> list[dict[str, Any]]:
         self._may_fail()

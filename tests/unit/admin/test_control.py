@@ -74,6 +74,26 @@ async def test_test_event_that_makes_no_sense_is_refused(
     assert operations.tested == []
 
 
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [
+        ("pause", {}),
+        ("purge", {"tenant": 1}),
+        ("accept", {"tenant": "a", "source": 1}),
+        ("accept", {"tenant": "a", "anew": 1}),
+    ],
+    ids=["nothing", "no name", "no source", "neither true nor false"],
+)
+async def test_decision_about_a_tenant_that_makes_no_sense_is_refused(
+    session: aiohttp.ClientSession, operations: FakeOperations, verb: str, body: dict[str, Any]
+) -> None:
+    status, told = await ask(session, "POST", f"/tenant/{verb}", body)
+
+    assert status == 409
+    assert "the request must" in told["error"]
+    assert operations.decided == []
+
+
 async def test_refused_configuration_comes_with_every_problem(
     session: aiohttp.ClientSession, operations: FakeOperations
 ) -> None:

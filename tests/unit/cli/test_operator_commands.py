@@ -118,6 +118,77 @@ def test_watching_on_a_terminal_outlives_a_restart_of_the_daemon(monkeypatch: py
     assert str(shown) == "no daemon answers"
 
 
+# -- tenant ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "decided", "said"),
+    [
+        (["pause", "acme"], ("pause", "acme"), "acme is paused\n"),
+        (["resume", "acme"], ("resume", "acme"), "acme is polled again\n"),
+        (
+            ["purge", "acme", "--yes"],
+            ("purge", "acme"),
+            "purged acme: 17 events are gone. Backups of the state still hold them\n",
+        ),
+        (["accept", "acme"], ("accept", "acme", None, False), "accepted: 2 feeds of acme go on\n"),
+        (["accept", "acme/eset", "--anew"], ("accept", "acme", "eset", True), "accepted: 2 feeds of acme/eset go on\n"),
+    ],
+    ids=["pause", "resume", "purge", "accept", "accept anew"],
+)
+def test_decisions_about_tenants_reach_the_daemon(
+    daemon: str,
+    operations: FakeOperations,
+    capsys: Captured,
+    arguments: list[str],
+    decided: tuple[object, ...],
+    said: str,
+) -> None:
+    assert main(["tenant", *arguments, "-c", daemon]) == 0
+    assert operations.decided == [decided]
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("arguments", [["purge", "acme"], ["pause", "acme/eset"]], ids=["unasked", "a source"])
+def test_decisions_that_can_not_be_meant_are_refused(
+    daemon: str, operations: FakeOperations, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert main(["tenant", *arguments, "-c", daemon]) == 1
+    assert operations.decided == []
+
+
+async def test_tenants_of_a_stopped_daemon_are_paused_resumed_and_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    config = tmp_path / "collector.yaml"
+    source = "{type: withsecure, client_id: two, client_secret: x, feeds: [security_events]}"
+    config.write_text(
+        f"state: {{path: s.db}}\ntenants: {{acme: {{sources: [{source}]}}}}\nsinks: {{a: {{type: file, path: a}}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    stream = StreamId("acme", "withsecure", "security_events")
+    async with Store.open(tmp_path / "s.db", max_size=1 << 30, clock=Clock()) as store:
+        await store.add_stream(stream, "withsecure", "WithSecure")
+        await store.set_checkpoint(stream, Lane.TIP, Checkpoint(datetime(2026, 11, 22, tzinfo=UTC)))
+        await store.tenants.set_account(stream, "of somebody else")
+
+    def run(*arguments: str) -> int:
+        return main(["tenant", *arguments, "-c", str(config)])
+
+    assert await asyncio.to_thread(run, "pause", "acme") == 0
+    assert await asyncio.to_thread(run, "pause", "nobody") == 1
+    async with Store.open(tmp_path / "s.db", max_size=1 << 30, clock=Clock()) as store:
+        assert await store.tenants.paused() == {"acme"}
+    assert await asyncio.to_thread(run, "resume", "acme") == 0
+    assert await asyncio.to_thread(run, "resume", "acme") == 1
+    assert await asyncio.to_thread(run, "accept", "acme", "--anew") == 0
+    async with Store.open(tmp_path / "s.db", max_size=1 << 30, clock=Clock()) as store:
+        assert await store.checkpoint(stream, Lane.TIP) is None
+        assert await store.tenants.accounts() != {stream: "of somebody else"}
+        assert await store.tenants.paused() == set()
+
+
 # -- test-event ------------------------------------------------------------------------------
 
 

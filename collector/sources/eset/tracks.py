@@ -95,11 +95,10 @@ class Following(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is under way in one version. `catching_up`: the walk began at `Track.sweep_from`."""
+    """What is under way in one version. A walk of the tip began at `Track.sweep_from`, where that was set."""
 
     walk: Run | None = None
     trouble: Trouble | None = None
-    catching_up: bool = False
     following: Following | None = None
 
 

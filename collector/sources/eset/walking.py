@@ -75,7 +75,7 @@ def begin(place: Place, track: Track, progress: Progress, window: Window | None)
     if run is None:
         return Walked(track, replace(progress, walk=None, trouble=None), over=True)
     run = replace(run, date=cautious(now) if now.known else run.date, skewed=not now.known)
-    return Walked(track, replace(progress, walk=run, trouble=None, catching_up=start is not None))
+    return Walked(track, replace(progress, walk=run, trouble=None))
 
 
 def took(place: Place, track: Track, progress: Progress, run: Run, slices: Slices) -> Walked:
@@ -176,9 +176,8 @@ def _on(place: Place, track: Track, inner: Checkpoint, progress: Progress, run: 
     track = _outer(track, step.checkpoint)
     if step.more:
         return Walked(track, replace(progress, walk=run_of(step.checkpoint), trouble=None))
-    left = [moment for moment in (track.sweep_again, None if progress.catching_up else track.sweep_from) if moment]
-    track = delta.settled(replace(track, sweep_from=min(left, default=None), sweep_again=None))
-    return Walked(track, replace(progress, walk=None, trouble=None, catching_up=False), over=True)
+    track = delta.settled(replace(track, sweep_from=track.sweep_again, sweep_again=None))
+    return Walked(track, replace(progress, walk=None, trouble=None), over=True)
 
 
 def _offered_again(lane: Lane, track: Track, now: datetime, rules: Rules) -> Track:

@@ -156,7 +156,7 @@ class Walks:
             self._asker.log.warning("detections are not offered", version=asking.version, error=str(exc))
         now = self._asker.client.vendor_clock.read().now
         track = replace(before, list_off=missed(before.list_off, now))
-        kept = replace(asking.progress, walk=None, trouble=None, catching_up=False)
+        kept = replace(asking.progress, walk=None, trouble=None)
         return Turn(delta.settled(track), kept, over=True)
 
 

@@ -88,3 +88,34 @@ async def test_what_lies_ahead_is_not_read_alone_before_a_long_window_is_halved(
     ends = [asked["endTime"] for asked in bench.vendor.asked if asked.path == "/v1/detections"]
     assert parse_rfc3339(ends[51] or "") < bench.vendor.now - 11 * HOUR
     assert len(ends) < 120
+
+
+async def test_a_delta_token_on_a_page_ahead_of_the_last_is_not_followed() -> None:
+    bench = Bench()
+    tip = (await bench.read()).checkpoint
+    bench.vendor.delta_cap = 2
+    names = bench.vendor.fill(6, bench.vendor.now - HOUR, MINUTE)
+    first = bench.vendor.visible()[:2]
+    bench.vendor.says = [
+        b'{"createdDetections":[%s],"nextPageToken":"2-6","nextDeltaToken":"0:d6"}'
+        % b",".join(shown.raw for shown in first)
+    ]
+
+    assert (await bench.read(tip)).names == names
+
+
+async def test_an_unreadable_record_is_found_after_an_outage_that_came_in_mid_search() -> None:
+    bench = Bench()
+    bench.vendor.delta_offered["v1"] = False
+    # Where a search ends that finds nothing readable: at the begin of the window.
+    names = bench.vendor.fill(20, bench.vendor.now.replace(microsecond=0) - DAY, MINUTE)
+    bench.vendor.unreadable = {names[0]}
+    until = bench.vendor.now + HOUR
+    bench.vendor.always = lambda asked: (
+        b'{"detections":[' if asked.path == "/v1/detections" and bench.vendor.now < until else None
+    )
+
+    reading = await bench.read()
+
+    assert set(names) - set(reading.names) == {names[0]}
+    assert len(reading.gaps) == 1

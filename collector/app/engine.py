@@ -27,6 +27,7 @@ from collector.app.parts import Account, accounts, naming, receiver, tenants, ve
 from collector.app.patience import Patience, StopAsked
 from collector.app.reading import Reading
 from collector.app.reloading import reload_config
+from collector.app.secrets import read_secrets_again
 from collector.app.serving import operators_served
 from collector.app.speaking import heartbeats
 from collector.app.successors import (
@@ -219,6 +220,7 @@ async def _run(engine: Engine, stop: asyncio.Event, reload: asyncio.Event) -> No
                 await _start_reading(engine, stop)
             looking = [
                 _loop(engine, inner, "reload", partial(_reload_on, engine, reload)),
+                _loop(engine, inner, "secrets", partial(read_secrets_again, engine)),
                 _loop(engine, inner, "budget_waiting", engine.reading.note_waiting),
             ]
             engine.notifier.ready(summary(engine))

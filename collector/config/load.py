@@ -86,7 +86,7 @@ class _Loader:
             sinks=sinks,
             warnings=self._report.warnings,
         )
-        return config.with_referenced(self._referenced())
+        return config.with_referenced(self._referenced(), self._files())
 
     def _section(self, name: str, model: type[Section]) -> Section | None:
         value = self._tree.get(name)
@@ -234,6 +234,9 @@ class _Loader:
             for problem in exc.problems:
                 self._report.add(location, problem)
             return None
+
+    def _files(self) -> dict[Path, str]:
+        return {file: value for text in texts(self._tree) if isinstance(text, Resolved) for file, value in text.files}
 
     def _referenced(self) -> frozenset[str]:
         found = (text for text in texts(self._tree) if isinstance(text, Resolved))

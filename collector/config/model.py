@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -119,16 +119,43 @@ class Config(Settings):
     """What is legal but should be known, one line each with file, line and key."""
 
     _referenced: frozenset[str] = PrivateAttr(default=frozenset())
+    _files: Mapping[Path, str] = PrivateAttr(default_factory=dict)
 
     def secret_values(self) -> set[str]:
         """Every text that must never be shown: secrets, what files and credentials gave, passwords inside URLs."""
         return set(self._referenced).union(*_secrets_in(self.tenants), *_secrets_in(self.sinks))
 
-    def with_referenced(self, secrets: frozenset[str]) -> Config:
-        """The same, knowing also these texts as secret."""
+    @property
+    def files(self) -> Mapping[Path, str]:
+        """The files that `${file:}` and `${credential:}` name, with what stood there."""
+        return self._files
+
+    def with_referenced(self, secrets: frozenset[str], files: Mapping[Path, str]) -> Config:
+        """The same, knowing also these texts as secret, and where secrets were read from."""
         copy = self.model_copy()
-        copy._referenced = secrets  # noqa: SLF001 -- our own copy
+        copy._referenced, copy._files = secrets, dict(files)  # noqa: SLF001 -- our own copy
         return copy
+
+    def with_secrets_of(self, fresh: Config, chosen: Collection[tuple[str, str]]) -> Config:
+        """The same, with the secrets that these sources (tenant, name) have in a newer reading, and nothing else of it.
+
+        A source that differs in more than its secrets, or is not there, stays as it is.
+        """
+        tenants, taken = dict(self.tenants), set[str]()
+        for name, tenant in self.tenants.items():
+            newer = {source.name: source for source in fresh.tenants[name].sources} if name in fresh.tenants else {}
+            sources = tuple(
+                _renewed(source, newer.get(source.name)) if (name, source.name) in chosen else source
+                for source in tenant.sources
+            )
+            if sources != tenant.sources:
+                tenants[name] = tenant.model_copy(update={"sources": sources})
+                taken = taken.union(*_secrets_in(sources))
+        known = {
+            file: fresh.files[file] if fresh.files.get(file) in taken else text for file, text in self.files.items()
+        }
+        copy = self.model_copy(update={"tenants": tenants})
+        return copy.with_referenced(self._referenced | fresh._referenced, known)
 
     def max_backlog(self, sink: str) -> int:
         """Undelivered bytes at which that sink pauses its feeds."""
@@ -147,6 +174,15 @@ def parse_listen(text: str) -> tuple[str, int]:
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bracketed):
         raise ValueError("must be host:port such as 127.0.0.1:9650, 0.0.0.0:9650 or [::1]:9650, or null for off")
     return host.strip("[]") if bracketed else host, int(port)
+
+
+def _renewed(source: SourceConfig, newer: SourceConfig | None) -> SourceConfig:
+    if newer is None or type(newer) is not type(source):
+        return source
+    fields = type(source).model_fields
+    secrets = {key: getattr(newer, key) for key in fields if isinstance(getattr(newer, key), SecretStr)}
+    renewed = source.model_copy(update=secrets)
+    return renewed if renewed == newer else source
 
 
 def _secrets_in(value: Any) -> Iterator[set[str]]:

@@ -24,9 +24,14 @@ _MAX_BYTES = 64 << 10
 
 
 class Resolved(str):
-    """A value with references in it. `values`: what they stand for; `secrets`: those among them that are secrets."""
+    """A value with references in it.
 
-    __slots__ = ("secrets", "values")
+    `values`: what they stand for; `secrets`: those among them that are secrets; `files`: where those that are read from
+    files stand, credentials included, with what stood there.
+    """
+
+    __slots__ = ("files", "secrets", "values")
+    files: tuple[tuple[Path, str], ...]
     values: tuple[str, ...]
     secrets: tuple[str, ...]
 
@@ -66,18 +71,20 @@ class _Resolver:
         problems: list[str] = []
         values: list[str] = []
         secrets: list[str] = []
+        files: list[tuple[Path, str]] = []
 
         def replace(match: re.Match[str]) -> str:
             if match["escaped"]:
                 return "${"
             try:
-                value = self._value(match)
+                value, file = self._value(match)
             except _NoValueError as exc:
                 problems.append(str(exc))
                 return ""
             values.append(value)
-            if match["kind"] != "env":
+            if file is not None:
                 secrets.append(value)
+                files.append((file, value))
             return value
 
         resolved = Resolved(_REFERENCE.sub(replace, text))
@@ -87,15 +94,17 @@ class _Resolver:
             return Unresolved()
         if not values:
             return str(resolved)
-        resolved.values, resolved.secrets = tuple(values), tuple(secrets)
+        resolved.values, resolved.secrets, resolved.files = tuple(values), tuple(secrets), tuple(files)
         return resolved
 
-    def _value(self, match: re.Match[str]) -> str:
+    def _value(self, match: re.Match[str]) -> tuple[str, Path | None]:
+        """What a reference stands for, and the file that says so."""
         kind, name = match["kind"], match["name"]
         if kind == "env":
-            return self._from_environment(name)
+            return self._from_environment(name), None
         if kind == "file":
-            return _from_file(f"${{file:{name}}}", self._directory / name)
+            file = self._directory / name
+            return _from_file(f"${{file:{name}}}", file), file
         if kind == "credential":
             return self._from_credential(name)
         # Nothing of it is repeated unless it is nearly a reference: it may be a password with odd characters.
@@ -113,14 +122,26 @@ class _Resolver:
             raise _NoValueError(f"${{env:{name}}}: the environment variable is {state}")
         return value
 
-    def _from_credential(self, name: str) -> str:
+    def _from_credential(self, name: str) -> tuple[str, Path]:
         reference = f"${{credential:{name}}}"
         if not _CREDENTIAL.fullmatch(name):
             raise _NoValueError(f"{reference}: the name of a credential is that of a file, without directories")
         directory = self._environ.get("CREDENTIALS_DIRECTORY")
         if not directory:
             raise _NoValueError(f"{reference}: $CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")
-        return _from_file(reference, Path(directory) / name)
+        file = Path(directory) / name
+        return _from_file(reference, file), file
+
+
+def have_changed(files: Mapping[Path, str]) -> bool:
+    """Whether something else stands in one of these files by now; what can't be read has not changed. Blocking."""
+    for file, before in files.items():
+        try:
+            if _from_file("", file) != before:
+                return True
+        except _NoValueError:
+            continue
+    return False
 
 
 def _from_file(reference: str, file: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from collector.errors import ConfigError
-from collector.simulator import Mix, WithSecureSimulator
+from collector.simulator import Fault, Mix, WithSecureSimulator
 from tests.e2e.harness import Setup, account, daemon, simulator
 from tests.e2e.live import caught_up, configure, delivered, edit, known, polls, reload
 
@@ -131,3 +131,32 @@ async def test_required_sink_with_a_backlog_stays_until_somebody_says_who_takes_
     assert "sinks.siem is gone, but 50 events wait for it" in refused.value.problems[0]
     assert told["summary"] == "1 renamed, 0 restarted"
     assert delivered(setup, "t0") == Counter(known(vendor, 0))
+
+
+async def test_secret_replaced_on_disk_is_used_when_the_old_one_is_refused(tmp_path: Path) -> None:
+    vendor = simulator(2)
+    fill(vendor, 0)
+    secret = tmp_path / "secret"
+    secret.write_text("not the right one\n")
+    setup = Setup(tmp_path, "", 2, source=SOURCE)
+
+    def from_file(document: dict[str, Any]) -> None:
+        document["tenants"]["denied"]["sources"][0]["client_secret"] = f"${{file:{secret}}}"
+
+    async with vendor.serve() as setup.base_url, daemon(setup) as running:
+        configure(setup, {"denied": 0, "other": 1})
+        edit(setup, from_file)
+        secret.write_text(account(0).client_secret[:-1])
+        # Until the file is what it should be the vendor says neither yes nor no.
+        vendor.faults.switch_on("http_502", Fault(on_login=True, client_ids=frozenset({account(0).client_id})))
+        await running.start()
+        await running.until(lambda status: any(feed["state"] == "backing_off" for feed in status["feeds"]))
+        vendor.faults.switch_off("http_502")
+        secret.write_text(f"{account(0).client_secret}\n")
+        await running.until(lambda status: all(feed["state"] == "ok" for feed in status["feeds"]), seconds=90.0)
+        await caught_up(running, vendor, 0, "denied")
+        assert await running.stop() == 0
+
+    assert delivered(setup, "denied") == Counter(known(vendor, 0))
+    assert vendor.logins.granted[account(1).client_id] == 1
+    assert account(0).client_secret not in running.output.read_text()

@@ -11,13 +11,14 @@ vendor's, because requests that left evenly may arrive bunched: after a handshak
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 
 from aiolimiter import AsyncLimiter
 
 from collector.clock import Clock
 from collector.model import Lane
 from collector.policy import Policy
+from collector.throttling import Throttling
 from collector.turns import Turn, current_call
 
 _SLACK_RATIO = 1.01
@@ -31,12 +32,14 @@ class Budget:
     """
 
     def __init__(self, requests: int, per_seconds: float, clock: Clock, also: Iterable[tuple[int, float]] = ()) -> None:
-        shapes = [_shape(*limit) for limit in [(requests, per_seconds), *also]]
+        limits = [(requests, per_seconds), *also]
+        shapes = [_shape(*limit) for limit in limits]
         self._burst = min(burst for burst, _ in shapes)
         self._limiter = AsyncLimiter(self._burst, self._burst / min(rate for _, rate in shapes))
         self._emptied = False
         self._clock = clock
         self._paused_until = clock.monotonic()
+        self._throttling = Throttling(max(per for _, per in limits))
         self._given: dict[Turn, asyncio.Future[None]] = {}
         self._wanted = asyncio.Event()
         self.policy = Policy()
@@ -76,6 +79,15 @@ class Budget:
                 await self._clock.sleep(left)
             else:
                 self._give()
+
+    def answered(self, account: Hashable) -> None:
+        """The vendor gave this account what it asked for."""
+        self._throttling.answered(account, self._clock.monotonic())
+
+    def refused(self, account: Hashable, wait: float) -> None:
+        """The vendor told this account to wait so long: for a while all wait, unless it is that account alone."""
+        if shared := self._throttling.refused(account, wait, self._clock.monotonic()):
+            self.pause(shared)
 
     def pause(self, seconds: float) -> None:
         """Hold all turns for so long from now: the vendor said it is too much. A longer pause in force stays."""

@@ -31,7 +31,7 @@ class SourceUnavailable(SourceError):
     """Try the same request again later: network trouble, 5xx, 429, timeouts, a torn answer.
 
     `retry_after` is the vendor's own wish in seconds (already capped), None without one.
-    `throttled` is true when the vendor said so (429): the whole budget should pause, not one feed.
+    `throttled` is true when the vendor said so (429).
     """
 
     def __init__(self, message: str, retry_after: float | None = None, *, throttled: bool = False) -> None:

@@ -17,7 +17,8 @@ class Caller:
 
     `asked` is None before the first time. `interval` is how long ago the last poll's beginning found the feed asked
     before, None before the second poll. `behind`: the vendor had more than it gave. `weight` grows with what is going
-    on in the feed. `max_age` is the longest it should go without being asked, in seconds.
+    on in the feed and shrinks with the `failures` in a row. `max_age` is the longest it should go without being asked,
+    in seconds.
     """
 
     __slots__ = (
@@ -28,6 +29,7 @@ class Caller:
         "_polled",
         "asked",
         "behind",
+        "failures",
         "interval",
         "max_age",
         "weight",
@@ -38,6 +40,7 @@ class Caller:
         self.asked: float | None = None
         self.interval: float | None = None
         self.behind = False
+        self.failures = 0
         self._activity = Activity(max_age)
         self.weight = math.sqrt(self._activity.rate)
         self._polled: float | None = None
@@ -63,11 +66,21 @@ class Caller:
             self.ask(now)
         self._is_asked = False
         self._events += events
+        self.failures = 0
         self._covered = max(self._covered, covered)
         self.behind = more
         if not more:
             self._activity.note(self._events, self._covered)
-            self.weight = math.sqrt(self._activity.rate)
+        self._weigh()
+
+    def failed(self) -> None:
+        """Nothing came of it: the more often that happens, the less it is worth to ask, save for its age."""
+        self._is_asked = False
+        self.failures += 1
+        self._weigh()
+
+    def _weigh(self) -> None:
+        self.weight = math.sqrt(self._activity.rate) / (1 + self.failures)
 
     def urgency(self, now: float) -> float:
         """What asking now is worth, against other callers: grows with the activity, and with the time since.

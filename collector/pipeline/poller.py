@@ -157,13 +157,18 @@ class Poller:
     def _left(self, began: float, interval: timedelta) -> float:
         return max(0.0, interval.total_seconds() - (self._clock.monotonic() - began))
 
+    def _failed(self, lane: Lane, exc: SourceError | PageRefused | StoreFull) -> None:
+        self._report.failure(lane, exc)
+        if lane is Lane.TIP and isinstance(exc, SourceError) and not isinstance(exc, CheckpointExpired):
+            self.caller.failed()
+
     async def _until_caught_up(self, lane: Lane) -> None:
         while True:
             await self._pass_gate()
             try:
                 page = await self._step(lane)
             except (SourceError, PageRefused, StoreFull) as exc:
-                self._report.failure(lane, exc)
+                self._failed(lane, exc)
                 await self._clock.sleep(self._wait_after(lane, exc))
                 continue
             if page.retry_after is not None:

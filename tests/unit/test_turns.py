@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from collector.model import Lane
 from collector.turns import Call, Caller, Turn, calling, current_call
 
@@ -95,3 +97,19 @@ async def test_a_call_is_known_inside_its_block_and_to_the_tasks_it_starts() -> 
         inside = await asyncio.create_task(who())
     assert inside is caller
     assert await who() is None
+
+
+def test_feed_that_fails_is_worth_less_each_time_until_it_gives_something() -> None:
+    caller = asked(Caller(600.0), 0.0, 60.0)
+    well = caller.urgency(180.0)
+    worth = []
+    for _ in range(3):
+        caller.ask(120.0)
+        caller.failed()
+        worth.append(caller.urgency(240.0) / well)
+
+    assert worth == pytest.approx([1 / 2, 1 / 3, 1 / 4])
+    caller.ask(180.0)
+    caller.gave(1, 181.0, more=False)
+    assert caller.failures == 0
+    assert caller.urgency(300.0) > well

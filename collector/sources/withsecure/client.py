@@ -65,11 +65,13 @@ class WithSecureClient:
         self._refused: set[str] = set()
         self._login = asyncio.Lock()
         self._attempts = 0
+        self._held_until = -math.inf
         self._failure: SourceError | None = None
 
     async def vendor_time(self, lane: Lane) -> VendorTime:
         """The vendor's clock now; costs a login where no answer told it yet."""
         if not self.vendor_clock.known and self._may_ask_time:
+            self._respect_wishes()
             await self._budget.take(lane)
             await self._renew(refused=self._token)
             self._may_ask_time = False  # answers without `Date` exist: one login is enough to find out
@@ -131,6 +133,7 @@ class WithSecureClient:
         if answer.status != 401:
             self._refused.clear()
         if answer.status == 200:
+            self._budget.answered(self)
             return answer
         complaint = read_complaint(answer, self._secrets())
         if anchored and answer.status in _ANCHOR_REFUSED:
@@ -157,6 +160,7 @@ class WithSecureClient:
 
         A turn that finds no good token goes to the login, and another is taken for the request.
         """
+        self._respect_wishes()
         await self._budget.take(lane)
         for _ in range(_LOGINS_AT_ONCE):
             if self._is_good(refused):
@@ -165,6 +169,12 @@ class WithSecureClient:
             refused = None  # a login may give the same token once more: another login would not help
             await self._budget.take(lane, again=True)
         return self._token
+
+    def _respect_wishes(self) -> None:
+        """What the vendor asked of one lane holds for the others of the account, too: that costs nobody a turn."""
+        left = self._held_until - self._clock.monotonic()
+        if left > 0:
+            raise SourceUnavailable("the vendor asked to wait", retry_after=left, throttled=True)
 
     async def _authorized(self, method: str, path: str, body: bytes | None, token: str, query: str) -> Answer:
         headers = {"Authorization": f"Bearer {token}"}
@@ -233,7 +243,8 @@ class WithSecureClient:
             case 429:
                 wait = self._wished_wait(answer)
                 # The vendor counts by source IP: everybody behind this budget waits.
-                self._budget.pause(_WAIT_WHEN_THROTTLED if wait is None else wait)
+                self._budget.refused(self, _WAIT_WHEN_THROTTLED if wait is None else wait)
+                self._held_until = self._clock.monotonic() + (wait or 0.0)
                 return SourceUnavailable(message, retry_after=wait, throttled=True)
             case 503:
                 return SourceUnavailable(message, retry_after=self._wished_wait(answer))

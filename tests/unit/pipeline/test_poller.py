@@ -621,3 +621,16 @@ async def test_how_much_came_up_in_how_long_is_told_to_who_gives_turns(feed: Fee
 )
 def test_vendors_time_a_page_brings_the_tip_on(after: Checkpoint | None, to: Checkpoint, seconds: float) -> None:
     assert _covered(after, page(checkpoint=to)) == seconds
+
+
+async def test_who_gives_turns_is_told_of_a_feed_that_fails_until_it_is_well(feed: Feed) -> None:
+    feed.source.script(SourceUnavailable("503"), SourceDenied("no"), CheckpointExpired("old"), page(1))
+    feed.run_tip(feed.poller())
+    await until(lambda: feed.status.errors)
+    failures = [feed.asking.caller.failures]
+    await pass_time(feed, 10, lambda: feed.status.errors == 2)
+    failures.append(feed.asking.caller.failures)
+    await pass_time(feed, 900, lambda: feed.status.caught_up)
+
+    assert failures == [1, 2]
+    assert feed.asking.caller.failures == 0

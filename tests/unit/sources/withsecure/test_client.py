@@ -371,7 +371,24 @@ async def test_a_429_pauses_the_whole_budget(header: str | None, wait: float | N
 
     assert caught.value.throttled
     assert caught.value.retry_after == wait
-    assert it.budget.pauses == [5.0 if wait is None else wait]
+    assert it.budget.pauses == [5.0 if wait is None else min(wait, 60.0)]
+
+
+async def test_a_wait_the_vendor_asked_of_one_lane_holds_for_all_of_the_account() -> None:
+    async with bench() as it:
+        await it.fetch()
+        it.vendor.says.append(error(429, headers={"Retry-After": "600"}))
+        with pytest.raises(SourceUnavailable):
+            await it.fetch()
+        asked, turns = len(it.vendor.asked), len(it.budget.turns)
+        await it.clock.advance(599)
+        with pytest.raises(SourceUnavailable, match="asked to wait") as caught:
+            await it.fetch()
+        assert (len(it.vendor.asked), len(it.budget.turns)) == (asked, turns)
+        assert caught.value.retry_after == 1.0
+
+        await it.clock.advance(1)
+        await it.fetch()
 
 
 @pytest.mark.parametrize(("headers", "wait"), [({"Retry-After": "40"}, 40.0), ({}, None)])

@@ -169,7 +169,7 @@ class CountingBudget(Budget):
     """A budget without limit that counts the turns it gave."""
 
     def __init__(self, clock: FakeClock) -> None:
-        super().__init__(1_000_000, 1.0, clock)
+        super().__init__(1_000_000, 60.0, clock)
         self.turns: list[Lane] = []
         self.pauses: list[float] = []
         self.queue_seconds = 0.0

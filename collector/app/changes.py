@@ -128,7 +128,7 @@ def _lines(kind: str, changes: Changes[K], name: Callable[[K], str]) -> Iterator
 def _described(config: Config, name: str) -> tuple[object, object]:
     """What of a tenant changes without a restart of anything."""
     tenant = config.tenants[name]
-    return tenant.labels, tenant.organizations
+    return tenant.labels, tenant.mapped
 
 
 def lookalikes(

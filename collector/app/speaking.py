@@ -154,7 +154,7 @@ def _accounts_of(engine: Engine, tenant: str) -> Iterator[tuple[Account, str]]:
         if account.tenant == tenant:
             yield account, getattr(account.config, "organization_id", None) or ""
             continue
-        for organization, name in engine.config.tenants[account.tenant].organizations.items():
+        for organization, name in engine.config.tenants[account.tenant].mapped.items():
             if name == tenant:
                 yield account, organization
                 break

@@ -97,7 +97,7 @@ async def test_owners_are_mapped_by_the_source_and_another_map_does_not_restart_
         await running.delivered(2)
         announced = (await running.operations.status())["organizations_without_tenant"]
         source["by_owner"] = {"O-1": "north", "o-2": "south"}
-        await running.reload()
+        assert await running.reload() == ["~ tenant acme"]
         world.vendor().add(3, raw=of("o-1"))
         await running.delivered(3)
         assert len(world.vendor().contexts) == 1

@@ -198,3 +198,42 @@ async def test_a_receiver_that_fails_everybody_makes_the_sink_fail() -> None:
 
     assert any(isinstance(one, SinkUnavailable) for one in found)
     assert all(isinstance(one, SinkUnavailable) or one == Receipt(deferred=frozenset({0})) for one in found)
+
+
+async def test_a_receiver_that_takes_nothing_fails_though_some_batch_is_always_on_its_way() -> None:
+    async with receiving() as splunk, AsyncExitStack() as stack:
+        ended, came = asyncio.Event(), asyncio.Event()
+        stack.callback(ended.set)
+
+        async def never(request: web.Request) -> None:
+            came.set()
+            await ended.wait()
+
+        splunk.script.append(never)
+        splunk.script.extend([9] * 100)
+        site = Site(splunk.url, timeout="20s")
+        async with site.open() as sink:
+            hanging = asyncio.create_task(sink.deliver(site.batch(events(1))))
+            await came.wait()
+            for _ in range(sink.max_in_flight - 1):
+                assert (await sink.deliver(site.batch(events(1)))).deferred == {0}
+            with pytest.raises(SinkUnavailable, match="busy"):
+                await sink.deliver(site.batch(events(1)))
+            hanging.cancel()
+            await asyncio.wait([hanging])
+
+
+async def test_a_busy_receiver_never_costs_batches_that_wait_for_their_acknowledgement() -> None:
+    async with receiving(acks=True, ack_after=5.0) as splunk:
+        clock = FakeClock()
+        splunk.now = clock.monotonic
+        site = Site(splunk.url, acknowledge=True, clock=clock)
+        async with site.open() as sink:
+            waiting = asyncio.create_task(sink.deliver(site.batch(events(1))))
+            while not clock.sleepers:  # noqa: ASYNC110 -- it is received when the asking begins
+                await asyncio.sleep(0)
+            splunk.script.extend([9] * 3 * sink.max_in_flight)
+            for _ in range(3 * sink.max_in_flight):
+                assert (await sink.deliver(site.batch(events(1)))).deferred == {0}
+            waiting.cancel()
+            await asyncio.wait([waiting])

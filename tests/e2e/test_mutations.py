@@ -28,6 +28,7 @@ class Mutation:
 _KILLS = "tests/e2e/test_fault_points.py::test_kill_at_the_point_loses_and_doubles_nothing"
 _TROUBLE = "tests/e2e/test_vendor_trouble.py::test_"
 _DETECTIONS = "tests/e2e/test_eset_detections.py::test_"
+_STRANGE = "tests/unit/sources/eset/test_detections_strange_vendor.py::test_"
 _INCIDENTS = "tests/e2e/test_incidents.py::test_"
 _JOINED = f"{_INCIDENTS}detection_that_joins_an_eset_incident_unseen_makes_a_new_event[old]"
 
@@ -95,6 +96,27 @@ MUTATIONS = (
         "        track = wanted(track, progress, track.taken_at, bounds)\n",
         "        pass\n",
         (f"{_DETECTIONS}delta_that_ended_while_nobody_looked_costs_nothing[deltas over]",),
+    ),
+    Mutation(
+        "lists without the page token",
+        "collector/sources/eset/walks.py",
+        '        query.append(("pageToken", run.token))\n',
+        "        pass\n",
+        (f"{_STRANGE}what_lies_ahead_is_not_read_alone_before_a_long_window_is_halved",),
+    ),
+    Mutation(
+        "deltas without the page token",
+        "collector/sources/eset/deltas.py",
+        '            query.append(("pageToken", following.page_token))\n',
+        "            pass\n",
+        (f"{_STRANGE}a_delta_token_on_a_page_ahead_of_the_last_is_not_followed",),
+    ),
+    Mutation(
+        "step of a search lost",
+        "collector/sources/eset/walks.py",
+        "            self._instead[asking.key] = round_of(asking.at).of(asking.version), progress\n",
+        "            pass\n",
+        (f"{_STRANGE}an_unreadable_record_is_found_after_an_outage_that_came_in_mid_search",),
     ),
     Mutation(
         "lists end now",

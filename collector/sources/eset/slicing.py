@@ -2,8 +2,9 @@
 
 Lists come as `{"detections": [...], "nextPageToken", "totalSize"}`, deltas as `{"createdDetections": [...],
 "nextPageToken", "nextDeltaToken"}`. The list may be missing or null where there is nothing, tokens may be empty, null
-or absent. An object without the list but with members nobody knows is no empty page: an error, say, and taken for an
-empty page it would move a position past records nobody saw. A record that is no object is a record as well.
+or absent. An object without the list, but with members nobody knows that may hold records, or with nothing of a page,
+is no empty page: an error, say, and taken for an empty page it would move a position past records nobody saw. A record
+that is no object is a record as well.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = ["Cut", "Slices", "UnreadablePage", "slice_page"]
 
 _TOKENS = ("nextPageToken", "nextDeltaToken")
 _KNOWN = {*_TOKENS, "totalSize"}
+_OTHER_LISTS = {"updatedDetections", "removedDetections", "deletedDetections"}
 _MAY_CHANGE = {"resolved", "note", "responses"}
 
 
@@ -112,10 +114,16 @@ def _members(text: bytes) -> dict[str, bytes]:
 def _slices(members: dict[str, bytes], key: str) -> Slices:
     unknown = tuple(name for name in members if name != key and name not in _KNOWN)
     items = members.get(key, b"null")
-    if items == b"null" and key not in members and unknown:
+    if key not in members and unknown and not _may_lack_list(members, unknown):
         raise TornError(f"it has no {key}")
     page_token, delta_token = (_token(name, members.get(name, b"null")) for name in _TOKENS)
     return Slices([_cut(raw) for raw in _items(items, key)], page_token, delta_token, unknown)
+
+
+def _may_lack_list(members: dict[str, bytes], unknown: Sequence[str]) -> bool:
+    """Whether an object without the list is a page still: an empty list may be left out, other members stay."""
+    suspects = (members[name] for name in unknown if name not in _OTHER_LISTS)
+    return not _KNOWN.isdisjoint(members) and all(text[:1] not in b"[{" or text in (b"[]", b"{}") for text in suspects)
 
 
 def _items(text: bytes, key: str) -> list[bytes]:

@@ -42,7 +42,15 @@ def test_a_delta_tells_both_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"{}", b'{"totalSize":0}', b'{"detections":null,"more":1}'], ids=["{}", "size", "null"]
+    "body",
+    [
+        b"{}",
+        b'{"totalSize":0}',
+        b'{"detections":null,"more":1}',
+        b'{"nextPageToken":"","requestId":"7"}',
+        b'{"nextDeltaToken":"d","updatedDetections":[{"uuid":"a"}],"removed":[]}',
+    ],
+    ids=["{}", "size", "null", "more words", "other lists"],
 )
 def test_nothing_may_be_told_in_many_ways(body: bytes) -> None:
     assert slice_page(body, "detections").cuts == []
@@ -50,8 +58,16 @@ def test_nothing_may_be_told_in_many_ways(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b'{"detections":[{"uuid":"a"}', b'{"detections":{}}', b'{"code":13}', b'{"nextPageToken":{}}'],
-    ids=["empty", "list", "torn", "object", "error", "token"],
+    [
+        b"",
+        b"[]",
+        b'{"detections":[{"uuid":"a"}',
+        b'{"detections":{}}',
+        b'{"code":13}',
+        b'{"nextPageToken":{}}',
+        b'{"totalSize":1,"items":[1]}',
+    ],
+    ids=["empty", "list", "torn", "object", "error", "token", "renamed"],
 )
 def test_what_is_no_page_is_unreadable(body: bytes) -> None:
     with pytest.raises(UnreadablePage):

@@ -94,7 +94,7 @@ async def test_file_that_is_gone_or_a_configuration_that_is_broken_changes_nothi
         acme.unlink()
         await world.clock.advance(61.0)
         await running.quiet()
-        beta.write_text("changed")
+        beta.write_text("even newer of beta")
         await world.clock.advance(61.0)
         await running.quiet()
         assert running.engine.config is config

@@ -97,6 +97,19 @@ async def test_purge_leaves_no_byte_of_a_tenant_and_all_of_the_others(opened: Op
         assert (await commit(store, known, GLOBEX)).appended == 0
 
 
+async def test_what_is_purged_is_overwritten_also_in_pages_that_stay_free(opened: Open, path: Path) -> None:
+    """A free page may be used again before the file shrinks, and what it does not fill would stay."""
+    async with opened() as store:
+        await store.add_stream(ACME, "withsecure", "WithSecure")
+        for number in range(10):
+            await commit(store, [canary(number, 20)])
+        pieces = await compressed(store)
+        await purge(store, ACME)
+        assert await store.truncate_wal()
+        on_disk = bytes_of(path)
+        assert [piece for piece in pieces if piece in on_disk] == []
+
+
 async def test_search_for_bytes_finds_what_was_deleted_without_being_overwritten(opened: Open, path: Path) -> None:
     """Or the test above would prove nothing."""
     async with opened() as store:

@@ -173,6 +173,12 @@ class Daemon:
         self.clock_offset.write_text(str(seconds_ahead))
 
     @property
+    def pid(self) -> int:
+        """The process's."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def exit_status(self) -> int | None:
         """None while it runs."""
         return None if self._process is None else self._process.returncode

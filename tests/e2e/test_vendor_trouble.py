@@ -11,8 +11,9 @@ import pytest
 from collector.clock import Clock
 from collector.model import Checkpoint, Lane, StreamId
 from collector.simulator import BAD_DAY, Drip, Mix
+from collector.simulator.faults import Fault
 from collector.store import Store
-from tests.e2e.harness import QUICK, Daemon, Setup, arrived, daemon, judged, simulator
+from tests.e2e.harness import QUICK, Daemon, Setup, account, arrived, daemon, judged, simulator
 
 _PUNCTUAL = Mix(late=0.0)
 
@@ -48,6 +49,25 @@ async def test_backlog_of_20_000_with_every_fault_keeps_every_rule_across_restar
 @pytest.mark.timeout(600)
 async def test_backlog_of_20_000_at_the_vendors_real_limit(tmp_path: Path) -> None:
     await _twenty_thousand(tmp_path, 300, "60s", restarts=2, seconds=90.0)
+
+
+async def test_account_that_is_throttled_for_an_hour_holds_up_nobody_else(tmp_path: Path) -> None:
+    vendor = simulator(3)
+    now = datetime.now(UTC)
+    vendor.cloud.fill(100, now - timedelta(hours=1), now, mix=_PUNCTUAL)
+    throttled = account(0).client_id
+    vendor.faults.switch_on("throttled_seconds", Fault(seconds=3600.0, client_ids=frozenset([throttled])))
+    async with vendor.serve() as base_url:
+        setup = Setup(tmp_path, base_url, 3, source={"rate_limit": {"requests": 300, "per": "3s"}})
+        async with daemon(setup) as running:
+            await running.start()
+            await running.until(lambda status: sum(feed["state"] == "ok" for feed in status["feeds"]) == 2)
+            vendor.cloud.fill(100, now, now, mix=_PUNCTUAL)
+            expected = vendor.ledger([account(1).client_id, account(2).client_id], hashes=False)
+            await running.until(lambda status: sum(feed["events"] for feed in status["feeds"]) == len(expected))
+            await running.stop()
+
+    assert vendor.faults_served["throttled_seconds"] == 1
 
 
 async def test_tie_of_500_in_one_millisecond_arrives_once(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -75,13 +76,18 @@ def _moments(rng: Random, count: int, first: int, last: int, mix: DetectionMix) 
     return sorted(moments[:count])
 
 
+@lru_cache(maxsize=1024)
+def _devices_of(account: EsetAccount) -> Sequence[Mapping[str, Any]]:
+    """Always the same ones, and dear to make: live detections of many accounts are made many times a minute."""
+    return list(make_devices(account).values())
+
+
 class _Maker:
     def __init__(self, rng: Random, seed: str, accounts: Sequence[EsetAccount], mix: DetectionMix) -> None:
         self._rng = rng
         self._seed = seed
         self._accounts = accounts
         self._mix = mix
-        self._devices = {each.username: list(make_devices(each).values()) for each in accounts}
         self._made = 0
 
     def make(self, moment_ms: int) -> Detection:
@@ -138,7 +144,8 @@ class _Maker:
         if rng.random() < self._mix.unknown_device:
             traits.append("unknown_device")
             return str(uuid.UUID(int=rng.getrandbits(128), version=4)), ""
-        device = self._devices[account.username][int(rng.random() * len(self._devices[account.username]))]
+        devices = _devices_of(account)
+        device = devices[int(rng.random() * len(devices))]
         return device["uuid"], device["displayName"]
 
     def _serialize(

@@ -30,6 +30,8 @@ from tests.unit.store.samples import (
     whole_log,
 )
 
+NEWEST = opening.migrations()[-1][0]
+
 
 @pytest.fixture
 async def whole(opened: Open, path: Path) -> Path:
@@ -145,7 +147,7 @@ async def test_the_rest_of_a_state_that_is_gone_is_no_empty_state(opened: Open, 
 
 async def test_a_state_that_can_not_be_read_is_refused(path: Path) -> None:
     with pytest.raises(StoreError, match="No such file"):
-        damage.inspect(path, 1)
+        damage.inspect(path, NEWEST)
 
 
 # -- short, but whole together with its WAL --------------------------------------------------
@@ -240,7 +242,7 @@ async def test_a_file_that_is_short_is_refused_without_its_wal(
     copied_halfway(stopped)
     spoil(stopped.with_name(stopped.name + "-wal"))
     with pytest.raises(StoreError) as caught:
-        damage.inspect(stopped, 1)
+        damage.inspect(stopped, NEWEST)
     assert "is damaged" in str(caught.value)
 
 
@@ -248,7 +250,7 @@ async def test_a_file_is_as_long_as_the_committed_part_of_its_wal_says(opened: O
     """Frames without their commit are not there; then the last commit's count of pages holds."""
     wal = stopped.with_name(stopped.name + "-wal")
     half_a_wal(wal)
-    damage.inspect(stopped, 1)
+    damage.inspect(stopped, NEWEST)
     async with opened(stopped) as store:
         assert 0 < len(await ids(store)) < 20
 

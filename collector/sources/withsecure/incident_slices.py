@@ -36,6 +36,10 @@ class _Detection(msgspec.Struct):
     initialReceivedTimestamp: object = None  # noqa: N815
 
 
+class _Extra(msgspec.Struct):
+    incident: dict[str, str]
+
+
 _INCIDENT = msgspec.json.Decoder(_Incident)
 _DETECTION = msgspec.json.Decoder(_Detection)
 _LONGEST_NAME = 1000
@@ -94,6 +98,13 @@ def belonging_of(raw: bytes) -> Belonging | None:
         _word(head.organizationId),
         None if created is None else round(created.timestamp() * 1000),
     )
+
+
+def organization_of(record: Record) -> str:
+    """The id of the organization of a record of this feed; "" where it has none."""
+    if record.extra is None:
+        return _word(read_head(record.raw, _INCIDENT).organizationId)
+    return msgspec.json.decode(record.extra, type=_Extra).incident.get("organizationId", "")
 
 
 def is_open(raw: bytes) -> bool:

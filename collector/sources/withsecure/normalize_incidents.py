@@ -3,7 +3,8 @@
 One feed serves both: a detection has a `detectionId`, or comes with the incident it was asked for by (`Record.extra`).
 They are linked by `withsecure.incident.id`, which every detection has. A state of an incident occurred when it came
 about: its time is `updatedTimestamp`; when all began is `event.start`. What has no ECS name is kept under
-`withsecure.<key>`; keys that no table knows are told as `unknown`.
+`withsecure.<key>`; keys that no table knows are told as `unknown`. The name of the organization, which neither of them
+has, comes from `Record.extra`.
 """
 
 from __future__ import annotations
@@ -86,12 +87,13 @@ def normalize_incidents(record: Record) -> Normalized:
         ValueError: the record is no JSON object.
     """
     document = document_of(record.raw)
-    if record.extra is not None or "detectionId" in document:
-        return _detection(record, document)
-    return _incident(record, document)
+    extra = _extra(record)
+    if "incident" in extra or "detectionId" in document:
+        return _detection(record, document, extra)
+    return _incident(record, document, extra)
 
 
-def _incident(record: Record, document: dict[str, Any]) -> Normalized:
+def _incident(record: Record, document: dict[str, Any], extra: dict[str, Any]) -> Normalized:
     fields: Fields = {"event.provider": INCIDENT}
     number_of = values.text(document.get("incidentId"))
     if number_of is not None:
@@ -103,6 +105,7 @@ def _incident(record: Record, document: dict[str, Any]) -> Normalized:
     return _normalized(
         record,
         document,
+        extra,
         kind=INCIDENT,
         id=number_of or record.id,
         fields=_ecs(fields, tactics, document),
@@ -114,14 +117,15 @@ def _incident(record: Record, document: dict[str, Any]) -> Normalized:
     )
 
 
-def _detection(record: Record, document: dict[str, Any]) -> Normalized:
+def _detection(record: Record, document: dict[str, Any], extra: dict[str, Any]) -> Normalized:
     fields: Fields = {"event.provider": DETECTION}
-    incident = _incident_of(record)
+    incident = part_of(extra, "incident")
     created, received = (values.moment(document.get(key)) for key in ("createdTimestamp", "initialReceivedTimestamp"))
     tactics = tactics_of([document.get("detectionClass")])
     normalized = _normalized(
         record,
         document,
+        extra,
         kind=DETECTION,
         id=values.text(document.get("detectionId")) or record.id,
         fields=_ecs(fields, tactics, document),
@@ -139,12 +143,19 @@ def _detection(record: Record, document: dict[str, Any]) -> Normalized:
     return normalized
 
 
-def _incident_of(record: Record) -> dict[str, Any]:
+def _extra(record: Record) -> dict[str, Any]:
+    """What the source added; nothing where it can't be read."""
     try:
         extra = orjson.loads(record.extra or b"{}")
     except orjson.JSONDecodeError:
         return {}
-    return part_of(extra, "incident") if isinstance(extra, dict) else {}
+    return extra if isinstance(extra, dict) else {}
+
+
+def _organization_name(extra: dict[str, Any], organization_id: str) -> str:
+    """Its name, if that is whose name was found out."""
+    told = part_of(extra, "organization")
+    return (values.text(told.get("name")) or "") if values.text(told.get("id")) == organization_id else ""
 
 
 def _ecs(fields: Fields, tactics: Iterable[str], document: dict[str, Any]) -> Fields:
@@ -159,6 +170,7 @@ def _ecs(fields: Fields, tactics: Iterable[str], document: dict[str, Any]) -> Fi
 def _normalized(  # noqa: PLR0913 -- what an envelope is made of
     record: Record,
     document: dict[str, Any],
+    extra: dict[str, Any],
     *,
     kind: Literal["incident", "detection"],
     id: str,  # noqa: A002 -- the envelope's word
@@ -175,11 +187,11 @@ def _normalized(  # noqa: PLR0913 -- what an envelope is made of
     severity = _RISKS.get(risk.lower())
     if severity is None:
         unknown.append(f"riskLevel:{named(risk)}")
-    own_organization = values.text(document.get("organizationId"))
+    organization_id = values.text(document.get("organizationId")) or organization_id
     title = _title(document, kind, fields)
     told = {
         f"{kind}Id": id,
-        "organizationId": own_organization or organization_id,
+        "organizationId": organization_id,
         "name": title,
         "description": title,
         "riskLevel": risk,
@@ -206,7 +218,8 @@ def _normalized(  # noqa: PLR0913 -- what an envelope is made of
         title=title,
         occurred_at=occurred_at,
         recorded_at=recorded_at or record.recorded_at,
-        organization_id=own_organization or organization_id,
+        organization_id=organization_id,
+        organization_name=_organization_name(extra, organization_id),
         fields=fields,
         flags=() if severity else (_SEVERITY_UNKNOWN,),
         unknown=tuple(unknown),

@@ -15,8 +15,8 @@ from collector.sources.withsecure.client import WithSecureClient
 from collector.sources.withsecure.complaints import read_json
 
 PATH = "/organizations/v1/organizations"
+MOST_PAGES = 100
 _LIMIT = "200"
-_MOST_PAGES = 100
 
 
 async def list_organizations(client: WithSecureClient) -> list[Organization]:
@@ -27,19 +27,33 @@ async def list_organizations(client: WithSecureClient) -> list[Organization]:
     """
     found: dict[str, Organization] = {}
     anchors: set[str] = set()
-    query = [("limit", _LIMIT)]
-    for _ in range(_MOST_PAGES):
-        page = read_json((await client.get(PATH, Lane.TIP, query)).body)
-        items, anchor = page.get("items"), page.get("nextAnchor")
-        if not isinstance(items, list):
-            raise SourceUnavailable(f"{PATH}: the answer has no items")
-        for organization in filter(None, map(_organization, items)):
+    anchor: str | None = None
+    for _ in range(MOST_PAGES):
+        page, anchor = await read_organizations(client, Lane.TIP, anchor)
+        for organization in page:
             found.setdefault(organization_key(organization.id), organization)
-        if not isinstance(anchor, str) or not anchor or anchor in anchors:
+        if anchor is None or anchor in anchors:
             break
         anchors.add(anchor)
-        query = [("limit", _LIMIT), ("anchor", anchor)]
     return list(found.values())
+
+
+async def read_organizations(
+    client: WithSecureClient, lane: Lane, anchor: str | None
+) -> tuple[list[Organization], str | None]:
+    """One page, from `anchor` on; and what leads to the next one, None behind the last.
+
+    Raises:
+        SourceError: it can't be read.
+    """
+    query = [("limit", _LIMIT), *([] if anchor is None else [("anchor", anchor)])]
+    page = read_json((await client.get(PATH, lane, query)).body)
+    items, following = page.get("items"), page.get("nextAnchor")
+    if not isinstance(items, list):
+        raise SourceUnavailable(f"{PATH}: the answer has no items")
+    return list(filter(None, map(_organization, items))), following if isinstance(
+        following, str
+    ) and following else None
 
 
 def _organization(item: Any) -> Organization | None:

@@ -19,6 +19,7 @@ from collector.sources.withsecure.config import WithSecureConfig
 from collector.sources.withsecure.example import example
 from collector.sources.withsecure.incidents import Incidents
 from collector.sources.withsecure.normalize import SEVERITY_NUMBERS, normalize
+from collector.sources.withsecure.organization_names import OrganizationNames
 from collector.sources.withsecure.organizations import list_organizations
 from collector.sources.withsecure.security_events import SecurityEvents
 
@@ -35,14 +36,16 @@ class WithSecureSource:
         log = structlog.get_logger().bind(tenant=context.tenant, source=context.name)
         self._security_events = SecurityEvents(config, self._client, context.clock, log)
         self._incidents = Incidents(config, self._client, context.clock, log)
+        self._names = OrganizationNames(self._client, context.clock, log)
 
     async def fetch(self, feed: str, lane: Lane, after: Checkpoint | None, window: Window | None) -> Page:
         """As `Source.fetch`."""
         if feed not in self.feeds:
             raise SourceProtocolError(f"there is no feed {feed}")
         try:
-            reader = self._incidents if feed == "incidents" else self._security_events
-            return await reader.fetch(lane, after, window)
+            if feed == "incidents":
+                return await self._names.put(lane, await self._incidents.fetch(lane, after, window))
+            return await self._security_events.fetch(lane, after, window)
         except CheckpointExpired as exc:
             if exc.resume is not None:
                 raise

@@ -13,10 +13,14 @@ from collector.timestamps import format_utc, parse_rfc3339
 from tests.unit.sources.withsecure.vendor import Asked, Bench, Say, Vendor, bench, error
 
 INCIDENTS, DETECTIONS = "/incidents/v1/incidents", "/incidents/v1/detections"
+ORGANIZATIONS = "/organizations/v1/organizations"
 
 
 class IncidentVendor(Vendor):
-    """`refused`: answers to requests for detections by incident, instead of them, as long as they stand there."""
+    """`refused`: answers to requests for detections by incident, instead of them, as long as they stand there.
+
+    `organizations`: names by id, `organizations_say` an answer instead of their list; `a_page` of them.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
@@ -25,6 +29,9 @@ class IncidentVendor(Vendor):
         self.members: dict[str, list[str]] = {}
         self.refused: dict[str, Say] = {}
         self.refuses_all: Say | None = None
+        self.organizations: dict[str, str] = {}
+        self.organizations_say: Say | None = None
+        self.a_page = 200
 
     def open(self, name: str, at: datetime, detections: int = 0, **more: Any) -> None:
         stamp = format_utc(at)
@@ -52,12 +59,18 @@ class IncidentVendor(Vendor):
         return [asked for asked in self.asked if asked.path == INCIDENTS]
 
     @property
+    def asked_organizations(self) -> list[Asked]:
+        return [asked for asked in self.asked if asked.path == ORGANIZATIONS]
+
+    @property
     def asked_detections(self) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == DETECTIONS]
 
     def _page(self, asked: Asked) -> Say:
         if asked.path == DETECTIONS:
             return self._detections(asked)
+        if asked.path == ORGANIZATIONS:
+            return self._organizations(asked)
         if asked.path != INCIDENTS:
             return super()._page(asked)
         start = parse_rfc3339(asked["updatedTimestampStart"] or "")
@@ -75,6 +88,14 @@ class IncidentVendor(Vendor):
         limit = int(asked["limit"] or "0")
         items = [self.incidents[name] for _, name in found[:limit]]
         return _say(items, json.dumps(found[limit - 1]) if len(found) > limit else None)
+
+    def _organizations(self, asked: Asked) -> Say:
+        if self.organizations_say is not None:
+            return self.organizations_say
+        start = int(asked["anchor"] or "0")
+        rows = [{"id": each, "name": name, "type": "company"} for each, name in self.organizations.items()]
+        end = start + self.a_page
+        return _say(rows[start:end], str(end) if len(rows) > end else None)
 
     def _detections(self, asked: Asked) -> Say:
         name = asked["incidentId"] or ""

@@ -55,6 +55,12 @@ def test_known_secret_is_taken_out_in_every_form(text: str) -> None:
         ("sent basic Y2FuYXJ5OmNhbmFyeQ==", "Y2FuYXJ5"),
         ("POST body client_secret=canary&scope=x", "canary"),
         ("password: canary", "canary"),
+        ("password: the", "the"),
+        ("password=not canary", "not"),
+        ("password: canary is wrong", "canary"),
+        ("/oauth/token=canary", "canary"),
+        ("/oauth/token: password=canary", "canary"),
+        ("/oauth/token:canary", "canary"),
         ("db_password=canary", "canary"),
         ('{"password": "canary with blanks"}', "canary"),
         (r'{"error": "{\"access_token\":\"canary\",\"expires_in\":1}"}', "canary"),
@@ -80,6 +86,13 @@ def test_what_looks_like_a_credential_is_taken_out_unknown(text: str, canary: st
         "GET https://vendor.example:443/path?limit=200 gave 503",
         "password expired",
         "token_type=bearer",
+        "/oauth/token: the login is refused: status 400: invalid_grant",
+        "/oauth/token: status 503",
+        "a.yaml:7: tenants.acme.sources[0].client_secret: must not be empty",
+        "a.yaml:7: tenants.acme.sources[0].client_secret: the secret stands in the file; use ${env:NAME}",
+        "a.yaml:7: tenants.acme.sources[0].password: ${env:ACME}: the environment variable is not set",
+        "a.yaml:7: tenants.acme.sources[0].password: required key is missing",
+        '{"last_error":"/oauth/token: the login is refused"}',
         "",
         "***",
     ],
@@ -145,3 +158,12 @@ def test_cost_of_a_line_does_not_grow_with_the_number_of_secrets() -> None:
     redactor.redact(line)
 
     assert time.thread_time() - begun < 0.05
+
+
+def test_a_known_secret_behind_a_path_or_a_word_is_taken_out() -> None:
+    redactor = Redactor()
+    redactor.hide("the canary", "c4n4ry-0")
+
+    redacted = redactor.redact("/oauth/token: c4n4ry-0 and password: the canary")
+
+    assert redacted == f"/oauth/token: {MASK} and password: {MASK}"

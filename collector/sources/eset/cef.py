@@ -90,6 +90,8 @@ _SORTS: Mapping[str, _Sort] = {
     "APPLICATION_PATCH": _Sort("901", "ESET Patch Event"),
 }
 _INCIDENT = "incident"
+# Of an incident with several devices; the one of another is `dvchost`.
+_INCIDENT_PAIRS = (Pair("cs1", "related.hosts", label="Hosts"),)
 _INCIDENT_ID, _INCIDENT_CAT = "800", "ESET Incident Event"
 _OTHER_CAT = "ESET Detection Event"
 
@@ -122,5 +124,5 @@ CEF_TABLE = CefTable(
         Pair("cs9", "tenant", label="Tenant"),
         Pair("ESETProtectDeviceOsName", "host.os.name"),
     ),
-    variants={value: sort.pairs for value, (_, sort) in _BY_VALUE.items()},
+    variants={value: sort.pairs for value, (_, sort) in _BY_VALUE.items()} | {_INCIDENT: _INCIDENT_PAIRS},
 )

@@ -48,7 +48,7 @@ MAX_TITLE = 1000
 
 _NO_TITLE = "ESET incident"
 _FILE_TYPES = frozenset({"", "file"})
-_OWNER = "owner"
+_OWNER, _DEVICES = "owner", "devices"
 _ENVELOPES = ("detection", "incident")
 
 
@@ -126,7 +126,8 @@ def _incident(document: Mapping[str, Any], extra: Mapping[str, Any], record: Rec
     reading.fields["event.category"] = ["intrusion_detection"]
     reading.fields["event.type"] = ["info"]
     reading.read(document, INCIDENT, skip=incident_fields.READ)
-    reading.read(extra, INCIDENT_EXTRA, skip=(_OWNER,))
+    reading.read(extra, INCIDENT_EXTRA, skip=(_OWNER, _DEVICES))
+    _read_devices(document, extra, reading)
     owner, owner_flags = _owner(document, extra)
     created, updated = (_moment(document, key, reading) for key in ("createTime", "updateTime"))
     if created:
@@ -242,6 +243,19 @@ def _read_device(device: Mapping[str, Any], reading: Reading) -> None:
     for key, value in device.items():
         if key not in DEVICE_EXTRA and not is_nothing(value):
             reading.keep(f"device.{key}", value)
+
+
+def _read_devices(document: Mapping[str, Any], extra: Mapping[str, Any], reading: Reading) -> None:
+    """The one device of an incident is its host; of several the names are told."""
+    told, uuids = extra.get(_DEVICES), document.get("deviceUuids")
+    devices = [device for device in told if isinstance(device, dict)] if isinstance(told, list) else []
+    if isinstance(uuids, list) and len(uuids) == 1:
+        for device in devices[:1]:
+            _read_device(device, reading)
+        return
+    names = [said for device in devices if (said := _sentence(device.get("displayName")))]
+    if names:
+        reading.fields["related.hosts"] = list(dict.fromkeys(names))
 
 
 def _place_techniques(document: Mapping[str, Any], sources: tuple[str, ...], reading: Reading) -> None:

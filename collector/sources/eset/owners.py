@@ -37,14 +37,15 @@ class Owners:
         """
         if not page.records:
             return page
-        devices = await _devices_of(page.records)
+        devices = await devices_of(page.records)
         wanted = {uuid for uuids in devices for uuid in uuids}
         known = await self._devices.names(wanted, lane, patient=True)
         wait = self._devices.wait(wanted)
         if wait is not None:
             return _held(lane, after, page, wait)
         records = [
-            _with_owner(record, _owner(uuids, known)) for record, uuids in zip(page.records, devices, strict=True)
+            with_extra(record, "owner", orjson.dumps(_owner(uuids, known)))
+            for record, uuids in zip(page.records, devices, strict=True)
         ]
         return replace(page, records=records)
 
@@ -57,7 +58,8 @@ def _held(lane: Lane, after: Checkpoint | None, page: Page, wait: float) -> Page
     return replace(page, records=(), checkpoint=before, more=True, watermark=None, retry_after=wait, gaps=())
 
 
-async def _devices_of(records: Sequence[Record]) -> list[list[str]]:
+async def devices_of(records: Sequence[Record]) -> list[list[str]]:
+    """The devices that each record names."""
     if sum(len(record.raw) for record in records) <= _ON_LOOP_BYTES:
         return [_devices(record.raw) for record in records]
     return await asyncio.to_thread(lambda: [_devices(record.raw) for record in records])
@@ -98,7 +100,8 @@ def _owner(uuids: Collection[str], known: Mapping[str, DeviceName]) -> str | Non
     return owners.pop() if len(owners) == 1 else None
 
 
-def _with_owner(record: Record, owner: str | None) -> Record:
+def with_extra(record: Record, name: str, told: bytes) -> Record:
+    """The record with one thing more beside it, `told` as JSON; what was there stays as it is, byte by byte."""
     extra = record.extra or b"{}"
     rest = b"}" if extra == b"{}" else b"," + extra[1:]
-    return replace(record, extra=b'{"owner":' + orjson.dumps(owner) + rest)
+    return replace(record, extra=b"{" + orjson.dumps(name) + b":" + told + rest)

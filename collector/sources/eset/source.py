@@ -20,6 +20,7 @@ from collector.sources.eset.config import EsetConfig
 from collector.sources.eset.detections import Detections
 from collector.sources.eset.devices import Devices
 from collector.sources.eset.example import example
+from collector.sources.eset.incident_devices import IncidentDevices
 from collector.sources.eset.incidents import Incidents
 from collector.sources.eset.looking import Look
 from collector.sources.eset.normalize import SEVERITY_NUMBERS, normalize
@@ -46,6 +47,7 @@ class EsetSource:
         log = structlog.get_logger().bind(tenant=context.tenant, source=context.name)
         devices = Devices(config, self._client, context.clock, log)
         self._owners = None if config.by_owner is None else Owners(devices)
+        self._incident_devices = IncidentDevices(devices)
         self._readers: Mapping[str, Reader] = {
             "detections": Detections(config, self._client, devices, context.clock, log),
             "incidents": Incidents(config, self._client, context.clock, log),
@@ -61,7 +63,9 @@ class EsetSource:
             if exc.resume is not None:
                 raise
             raise lanes.expired(after, str(exc)) from exc
-        return page if self._owners is None else await self._owners.put(lane, after, page)
+        if self._owners is not None:
+            page = await self._owners.put(lane, after, page)
+        return await self._incident_devices.put(lane, page) if feed == "incidents" else page
 
     async def organizations(self) -> Sequence[Organization] | None:
         """As `SeesOrganizations.organizations`: the owners of the devices, where events go by them."""

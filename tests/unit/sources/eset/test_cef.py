@@ -90,6 +90,16 @@ def test_an_incident_has_its_place_in_the_vendors_export() -> None:
     assert (pairs_of(shape)["cat"], pairs_of(shape)["act"]) == ("ESET Incident Event", "open")
 
 
+def test_an_incident_tells_the_names_of_its_devices() -> None:
+    one, several = pairs_of(SHAPES[9]), pairs_of(SHAPES[23])
+
+    assert (one["dvchost"], one["shost"], one["dvc"]) == ("ws-fin-31", "ws-fin-31", "10.4.1.31")
+    assert one["deviceExternalId"] == "d3f0c0de-0000-4000-8000-000000000031"
+    assert "Hosts" not in labelled(one)
+    assert labelled(several)["Hosts"] == "ws-sales-01,ws-sales-02"
+    assert not {"dvchost", "shost", "deviceExternalId"} & set(several)
+
+
 def test_a_new_category_is_its_own_class() -> None:
     shape = detection("SOMETHING_NEW")
 
@@ -292,7 +302,7 @@ _VARIANTS = {name.lower(): pairs for name, pairs in CEF_TABLE.variants.items()}
 
 def expected_texts(event: Event) -> dict[str, str]:
     """What every key of text without a rule of its own has to hold, found anew for each event."""
-    category = event.fields.get("rule.category")
+    category = event.fields.get("rule.category", event.kind)
     sort = _VARIANTS.get(category.lower(), ()) if isinstance(category, str) else ()
     pairs: dict[str, Pair] = {**_BY_KEY, **{pair.key: pair for pair in sort}}
     envelope = {"uid": event.uid, "id": event.id, "tenant": event.tenant, "title": event.title}
@@ -330,7 +340,8 @@ def assert_told(event: Event) -> None:
 
 def written(value: Any) -> str:
     """A field's value as a key of another type than text has it."""
-    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = ",".join(value)
     if value in ("inbound", "outbound"):
         return str(("inbound", "outbound").index(value))
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", value):

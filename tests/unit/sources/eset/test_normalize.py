@@ -451,6 +451,35 @@ def test_of_several_devices_none_is_the_host() -> None:
     assert fields["eset.deviceUuids"] == ["d-1", "d-2"]
 
 
+def test_the_one_device_of_an_incident_is_its_host() -> None:
+    device = {"uuid": "d-1", "displayName": "ws-1", "primaryLocalIpAddress": "10.4.1.1", "operatingSystem": "macOS"}
+    event = read("incidents", {"devices": [device]}, deviceUuids=["d-1"])
+
+    told = {key: event.fields[key] for key in event.fields if key.startswith("host.")}
+    assert told == {"host.id": "d-1", "host.name": "ws-1", "host.ip": ["10.4.1.1"], "host.os.name": "macOS"}
+    assert "related.hosts" not in event.fields
+    assert event.unknown == ()
+
+
+def test_of_several_devices_the_names_are_told_each_once() -> None:
+    devices = [{"uuid": f"d-{number}", "displayName": name} for number, name in enumerate(("ws-1", "ws-2", "ws-1"))]
+    event = read("incidents", {"devices": devices}, deviceUuids=["d-0", "d-1", "d-2", "d-3"])
+
+    assert event.fields["related.hosts"] == ["ws-1", "ws-2"]
+    assert not {"host.id", "host.name"} & set(event.fields)
+    assert event.unknown == ()
+
+
+@pytest.mark.parametrize(
+    "devices", [None, [], "ws-1", ["ws-1"], [{}], [{"displayName": 7.5}], [{"displayName": ["x"]}]], ids=str
+)
+def test_names_of_devices_that_say_nothing_harm_nothing(devices: Any) -> None:
+    for uuids in (["d-1"], ["d-1", "d-2"]):
+        fields = read("incidents", {"devices": devices}, deviceUuids=uuids).fields
+        assert fields.get("host.id") == ("d-1" if len(uuids) == 1 else None)
+        assert "host.name" not in fields or fields["host.name"] == "7.5"
+
+
 # -- what is new -----------------------------------------------------------------------------
 
 

@@ -46,6 +46,7 @@ class EngineOperations:
             key = (gap["tenant"], gap["source"], gap["feed"])
             recorded[key] = recorded.get(key, 0) + 1
         reason = engine.gate.everything
+        now = engine.clock.monotonic()
         feeds = sorted(engine.reading.feeds.values(), key=lambda feed: str(feed.stream))
         return {
             "version": __version__,
@@ -59,7 +60,7 @@ class EngineOperations:
                 "polling": "running" if reason is None else f"paused: {reason}",
             },
             "feeds": [
-                _feed(feed, recorded, engine.gate.reason(feed.stream), engine.gate.stops.get(feed.stream))
+                _feed(feed, now, recorded, engine.gate.reason(feed.stream), engine.gate.stops.get(feed.stream))
                 for feed in feeds
             ],
             "sinks": [_sink(status) for status in engine.delivering.statuses()],
@@ -245,7 +246,7 @@ def checkpoint_rows(rows: Sequence[tuple[Any, str, int, Any]]) -> list[dict[str,
 
 
 def _feed(
-    feed: FeedStatus, recorded: dict[tuple[str, str, str], int], paused: str | None, stop: Stop | None
+    feed: FeedStatus, now: float, recorded: dict[tuple[str, str, str], int], paused: str | None, stop: Stop | None
 ) -> dict[str, Any]:
     stream = feed.stream
     return {
@@ -256,7 +257,7 @@ def _feed(
         "last_success": _time(feed.last_success),
         "last_event": _time(feed.last_event),
         "watermark": _time(feed.watermark),
-        "lag_seconds": feed.lag_seconds,
+        "lag_seconds": feed.lag(now),
         "interval_seconds": feed.interval_seconds,
         "max_age_seconds": feed.max_age_seconds,
         "errors": feed.consecutive_errors,

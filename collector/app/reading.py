@@ -17,6 +17,7 @@ from collector.metrics import METRICS
 from collector.model import StreamId
 from collector.pipeline.asking import Asking, intervals
 from collector.pipeline.gate import Gate
+from collector.pipeline.poll_report import note_lag
 from collector.pipeline.poller import Poller
 from collector.pipeline.scheduler import RateLimit, Scheduler
 from collector.pipeline.status import FeedStatus
@@ -30,6 +31,7 @@ from collector.turns import Caller
 log = structlog.get_logger()
 
 _WAITING_SECONDS = 1.0
+_LAG_SECONDS = 15.0
 
 
 class Reading:
@@ -127,8 +129,14 @@ class Reading:
             task.cancel()
 
     async def note_waiting(self) -> None:
-        """Count the requests that wait for their turn, for ever."""
+        """Count the requests that wait for their turn, and see feeds that are not read fall behind, for ever."""
+        due = 0.0
         while True:
+            if (now := self._clock.monotonic()) >= due:
+                due = now + _LAG_SECONDS
+                for feed in self.feeds.values():
+                    if not feed.is_read(now):
+                        note_lag(feed, now)
             for lane, count in self._scheduler.waiting().items():
                 METRICS.budget_waiting.labels(lane=lane).set(count)
             await self._clock.sleep(_WAITING_SECONDS)

@@ -76,6 +76,7 @@ class PollReport:
         """A page was fetched and committed."""
         status, labels = self._status, self._labels
         status.failing.pop(lane, None)
+        self._allowed()
         troubles = self._troubles.get(lane, {}).values()
         is_quiet = all(self._clock.monotonic() - trouble.failed_at >= _SUMMARY_SECONDS for trouble in troubles)
         if troubles and (is_quiet or not page.more):
@@ -85,7 +86,8 @@ class PollReport:
             status.consecutive_errors = 0
         now = self._clock.now()
         status.last_success = now
-        status.vendor_time = page.vendor_time or status.vendor_time
+        if page.vendor_time is not None:
+            status.vendor_time, status.answered_at = page.vendor_time, self._clock.monotonic()
         self._skew(page.clock_skew)
         status.events += appended
         status.duplicates += duplicates
@@ -97,9 +99,14 @@ class PollReport:
             METRICS.feed_last_event.labels(**labels).set(page.fetched_at.timestamp())
         if lane is Lane.TIP and page.checkpoint.watermark is not None:
             status.watermark = page.checkpoint.watermark
-            METRICS.feed_lag.labels(**labels).set(status.lag_seconds or 0.0)
+            note_lag(status, self._clock.monotonic())
         self._count(lane, page, appended, duplicates)
         METRICS.feed_last_success.labels(**labels).set(now.timestamp())
+
+    def _allowed(self) -> None:
+        """Who lets one lane read denies the feed to nobody: the other lane has only to find out."""
+        failing = self._status.failing
+        failing.update({lane: ("backing_off", text) for lane, (state, text) in failing.items() if state == "denied"})
 
     def _count(self, lane: Lane, page: Page, appended: int, duplicates: int) -> None:
         labels = self._labels
@@ -153,6 +160,13 @@ class PollReport:
             trouble.told_at = now
             lasted, still = round(now - trouble.since), "feed still denied" if denied else "polls still fail"
             level(still, lane=lane, error=text, times=trouble.times, for_seconds=lasted)
+
+
+def note_lag(status: FeedStatus, now: float) -> None:
+    """Bring the metric up to date; `now`: monotonic."""
+    stream = status.stream
+    labels = {"tenant": stream.tenant, "source": stream.source, "feed": stream.feed}
+    METRICS.feed_lag.labels(**labels).set(status.lag(now) or 0.0)
 
 
 def _outcome(exc: Exception) -> str:

@@ -6,6 +6,7 @@ committed: whatever goes wrong in between, the same page is asked for again and 
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +28,7 @@ from collector.metrics import METRICS
 from collector.model import Checkpoint, Lane, Page, StreamId, Window
 from collector.pipeline.asking import Asking, Intervals
 from collector.pipeline.gate import Gate
+from collector.pipeline.pausing import pause
 from collector.pipeline.poll_report import PollReport
 from collector.pipeline.status import FeedStatus
 from collector.sources.base import Source
@@ -73,6 +75,8 @@ class Poller:
         self._expired_in_a_row: Counter[Lane] = Counter()
         self._failures: dict[Lane, Backoff] = {}
         self._denials: dict[Lane, Backoff] = {}
+        # What ends the wait of a denied lane early: the other lane gets an answer. Set once, until this lane gets one.
+        self._allowed: dict[Lane, asyncio.Event] = {}
         self._is_started = self._tip_began = self._sweep_began = False
         self.on_started: Callable[[], None] = _nobody_waits
 
@@ -169,13 +173,21 @@ class Poller:
                 page = await self._step(lane)
             except (SourceError, PageRefused, StoreFull) as exc:
                 self._failed(lane, exc)
-                await self._clock.sleep(self._wait_after(lane, exc))
+                await self._rest(lane, exc)
                 continue
             if page.retry_after is not None:
                 await self._clock.sleep(page.retry_after)
             elif not page.more:
                 self._status.caught_up = self._status.caught_up or lane is Lane.TIP
                 return
+
+    async def _rest(self, lane: Lane, exc: Exception) -> None:
+        wait = self._wait_after(lane, exc)
+        allowed = self._allowed.setdefault(lane, asyncio.Event()) if isinstance(exc, SourceDenied) else None
+        if allowed is None or allowed.is_set():  # who is denied nevertheless waits like all
+            await self._clock.sleep(wait)
+        else:
+            await pause(self._clock, wait, allowed)
 
     async def _pass_gate(self) -> None:
         self._report.paused(yes=self._gate.reason(self._stream) is not None)
@@ -217,6 +229,9 @@ class Poller:
             self._asking.caller.gave(committed.appended, began, more=page.more, covered=_covered(after, page))
             self._report.asked(self._asking.caller.interval)
         self._denials.pop(lane, None)
+        self._allowed.pop(lane, None)
+        for allowed in self._allowed.values():
+            allowed.set()
         if not page.more:
             self._expired_in_a_row[lane] = 0
         if self._expired_in_a_row[lane] < _EXPIRED_IN_A_ROW:

@@ -11,6 +11,7 @@ from collector.metrics import METRICS
 from collector.model import Lane, StreamId
 
 MAX_UNKNOWN_NAMES = 50
+_SILENT_SECONDS = 600.0
 SKEW_SECONDS = 30.0  # this host's clock and the vendor's are apart
 
 FeedState = Literal["starting", "ok", "backing_off", "denied", "paused"]
@@ -29,6 +30,8 @@ class FeedStatus:
     last_event: datetime | None = None
     watermark: datetime | None = None
     vendor_time: datetime | None = None
+    answered_at: float = 0.0
+    """When the vendor told that time, monotonic."""
     clock_skew: float = 0.0
     consecutive_errors: int = 0
     errors: int = 0
@@ -89,6 +92,16 @@ class FeedStatus:
             return None
         behind = (self.vendor_time - self.watermark).total_seconds()
         return max(0.0, behind + self.clock_skew if self.clock_skew > SKEW_SECONDS else behind)
+
+    def is_read(self, now: float) -> bool:
+        """The tip gets its answers, as often as it should. `now`: monotonic."""
+        silent = now - self.answered_at
+        return not self.paused and Lane.TIP not in self.failing and silent <= (self.max_age_seconds or _SILENT_SECONDS)
+
+    def lag(self, now: float) -> float | None:
+        """`lag_seconds`; where the feed is not read it grows with the time that passes."""
+        lag = self.lag_seconds
+        return lag if lag is None or self.is_read(now) else lag + max(0.0, now - self.answered_at)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from collector.errors import CollectorError, SourceDenied, StoreFull
+from collector.metrics import METRICS
 from collector.model import Gap, Lane, Page
 from collector.sinks.base import Batch, Receipt
 from collector.store import Position, Store
@@ -124,6 +125,25 @@ async def test_volume_that_is_full_makes_unready_until_there_is_room(
         stand_in(running.engine.store, "usage", usage)
         await running.until(lambda: running.engine.janitor.trouble is None, passing=0.5)
         assert (await running.operations.health())["ready"] is True
+
+
+async def test_lag_of_a_feed_that_is_denied_grows_in_status_and_metrics(world: World) -> None:
+    world.vendor().add(0)
+    async with world.running() as running:
+        await running.until(lambda: running.feed.last_success)
+        running.feed.vendor_time, running.feed.answered_at = running.feed.watermark, world.clock.monotonic()
+        world.vendor().failure = SourceDenied("no licence")
+        await running.until(lambda: running.feed.denied, passing=10.0)
+        before = (await running.operations.status())["feeds"][0]["lag_seconds"]
+        await world.clock.advance(240.0)
+        after = (await running.operations.status())["feeds"][0]["lag_seconds"]
+
+        assert running.feed.denied
+        assert after == before + 240.0
+        labels = {"tenant": "acme", "source": "memory", "feed": "alerts"}
+        told = METRICS.registry.get_sample_value("edr_collector_feed_lag_seconds", labels)
+        assert told is not None
+        assert after - 15.0 <= told <= after
 
 
 async def test_receiver_and_vendor_that_are_down_make_nobody_unready(world: World) -> None:

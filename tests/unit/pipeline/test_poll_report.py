@@ -84,6 +84,33 @@ def test_lag_counts_to_the_later_clock_where_they_are_apart(status: FeedStatus, 
     assert status.lag_seconds == metric("feed_lag_seconds") == lag
 
 
+@pytest.mark.parametrize("why", ["denied", "failing", "paused", "silent"])
+def test_lag_of_a_feed_that_is_not_read_grows(why: str, report: PollReport, status: FeedStatus) -> None:
+    read_at = FakeClock().monotonic()
+    report.success(Lane.TIP, replace(PAGE, vendor_time=START + timedelta(seconds=9)), 0, 0)
+    assert status.lag(read_at + 60.0) == 9.0
+    match why:
+        case "denied":
+            report.failure(Lane.TIP, SourceDenied("no licence"))
+        case "failing":
+            report.failure(Lane.TIP, SourceUnavailable("503"))
+        case "paused":
+            report.paused(yes=True)
+    later = 3600.0 if why == "silent" else 60.0
+
+    assert status.lag(read_at + later) == 9.0 + later
+
+
+def test_success_of_a_lane_ends_the_denial_of_the_other_which_still_fails(
+    report: PollReport, status: FeedStatus
+) -> None:
+    report.failure(Lane.TIP, SourceDenied("no licence"))
+    report.success(Lane.SWEEP, PAGE, 0, 0)
+
+    assert (status.state, status.denied, status.last_error) == ("backing_off", False, "no licence")
+    assert metric("feed_denied") == 0
+
+
 def test_failure_of_one_lane_shows_until_that_lane_succeeds(report: PollReport, status: FeedStatus) -> None:
     report.failure(Lane.SWEEP, SourceUnavailable("503"))
     report.success(Lane.TIP, PAGE, 0, 0)

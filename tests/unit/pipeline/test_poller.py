@@ -235,6 +235,26 @@ async def test_denied_feed_is_retried_slowly_and_visible(feed: Feed) -> None:
     assert 450.0 <= waits[-1] <= 900.0
 
 
+@pytest.mark.parametrize(("denials", "state"), [(1, "ok"), (99, "backing_off")], ids=["ends", "lasts"])
+async def test_denied_lane_asks_again_once_the_other_gets_an_answer_but_not_at_each(
+    feed: Feed, denials: int, state: str
+) -> None:
+    feed.source.script(*[SourceDenied("no licence")] * denials)
+    await feed.bench.store.set_checkpoint(ACME, Lane.TIP, checkpoint(1))
+    poller = feed.poller()
+    feed.run_tip(poller)
+    await until(lambda: feed.status.denied)
+    await quiet(8)
+    assert len(feed.calls()) == 1
+
+    for _ in range(4):
+        await poller._step(Lane.SWEEP)
+        await quiet(8)
+
+    assert len(feed.calls()) == 2
+    assert feed.status.state == state
+
+
 async def test_refused_token_drops_the_run_and_never_the_watermark(feed: Feed) -> None:
     in_run = checkpoint(7, {"token": "abc"})
     feed.source.script(page(1, more=True, checkpoint=in_run), CheckpointExpired("token refused"), page(2))

@@ -68,6 +68,7 @@ class EngineOperations:
                 *engine.config.warnings,
                 *_skews(feeds),
                 *_too_old(feeds),
+                *engine.reading.warnings(),
                 *engine.holding.warnings(),
                 *engine.organizations.warnings(),
                 *_capped(),

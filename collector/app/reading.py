@@ -23,7 +23,7 @@ from collector.pipeline.scheduler import RateLimit, Scheduler
 from collector.pipeline.status import FeedStatus
 from collector.pipeline.timetable import Entry, Timetable
 from collector.policy import Policy
-from collector.sources.base import BudgetKey, Source, SourceContext
+from collector.sources.base import BudgetKey, HasWarnings, Source, SourceContext
 from collector.store import Store
 from collector.supervisor import supervise
 from collector.turns import Caller
@@ -55,6 +55,7 @@ class Reading:
         self._starting = self._spawn("timetable", self._timetable.run)
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._budgets: dict[BudgetKey, asyncio.Task[None]] = {}
+        self._open: dict[tuple[str, str], Source] = {}
         self._ended = False
         self._configured = 0
         self.feeds: dict[StreamId, FeedStatus] = {}
@@ -128,6 +129,15 @@ class Reading:
         for task in [*self._tasks.values(), *self._budgets.values(), self._starting]:
             task.cancel()
 
+    def warnings(self) -> list[str]:
+        """What running sources lack beside their feeds, a sentence each."""
+        return [
+            f"{tenant}/{name}: {warning}"
+            for (tenant, name), source in sorted(self._open.items(), key=lambda each: each[0])
+            if isinstance(source, HasWarnings)
+            for warning in source.warnings()
+        ]
+
     async def note_waiting(self) -> None:
         """Count the requests that wait for their turn, and see feeds that are not read fall behind, for ever."""
         due = 0.0
@@ -160,12 +170,14 @@ class Reading:
         async with account.plugin.open(account.config, self._context(account, budget)) as source:
             lanes: list[Entry] = []
             pollers = self._pollers(account, source, budget.policy)
+            self._open[account.key] = source
             try:
                 for poller in pollers:
                     poller.on_started = partial(self._add_sweep, poller, lanes)
                     lanes.append(self._timetable.add("tip", poller.tip, poller.tip_delay))
                 await asyncio.get_running_loop().create_future()  # until it is stopped
             finally:
+                del self._open[account.key]
                 _leave(pollers, budget.policy)
                 await self._timetable.remove(lanes)
 

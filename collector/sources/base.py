@@ -68,6 +68,15 @@ class SeesOrganizations(Protocol):
         ...
 
 
+@runtime_checkable
+class HasWarnings(Protocol):
+    """A source that may lack something beside its feeds, for the status."""
+
+    def warnings(self) -> Sequence[str]:
+        """What is lacking at the moment, a sentence each; asks nobody."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SourceContext:
     """What the engine hands to a source when it opens it; `name` is unique within its tenant."""

@@ -20,6 +20,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -34,6 +35,7 @@ from collector.model import Lane
 from collector.sources.eset.client import EsetClient, NotOffered
 from collector.sources.eset.config import EsetConfig
 from collector.sources.eset.pending import PendingAnswer
+from collector.timestamps import format_utc
 
 _PATH = "/v1/devices"
 OWNER_SECONDS = 60.0
@@ -84,6 +86,7 @@ class Devices:
         self._has_answered = False
         self._wanted: OrderedDict[str, float] = OrderedDict()
         self._failing_since: float | None = None
+        self._trouble: tuple[str, datetime] | None = None
         self._learned = 0
 
     async def names(self, uuids: Collection[str], lane: Lane, *, patient: bool = False) -> Mapping[str, DeviceName]:
@@ -115,6 +118,14 @@ class Devices:
         ]
         return min(max((now - min(since)) / 2, _SHORTEST_WAIT), _LONGEST_WAIT) if since else None
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the service was of no use the last time, and since when; None: it was, or was not asked."""
+        if self._trouble is None:
+            return None
+        why, since = self._trouble
+        return f"device names are not available since {format_utc(since)}: {why}"
+
     def _want(self, uuids: Collection[str], now: float) -> None:
         """Note since when devices are waited for of which nothing was ever known."""
         for uuid in uuids:
@@ -141,7 +152,7 @@ class Devices:
         except SourceError as exc:
             self._rest(str(exc), _DENIED_REST if isinstance(exc, SourceDenied) else rest)
         else:
-            self._failures, self._failing_since = 0, None
+            self._failures, self._failing_since, self._trouble = 0, None, None
 
     async def _ask(self, missing: Sequence[str], lane: Lane, requests: int) -> None:
         now = self._clock.monotonic()
@@ -242,6 +253,7 @@ class Devices:
         now = self._clock.monotonic()
         self._failing_since = now if self._failing_since is None else self._failing_since
         self._rests_until = now + rest
+        self._trouble = why, self._clock.now() if self._trouble is None else self._trouble[1]
         tell = self._log.warning if self._failures == 1 else self._log.debug
         tell("the devices' names can't be had for now", retry_in=rest, error=why)
 

@@ -44,8 +44,9 @@ class EsetSource:
         self.feeds: Sequence[str] = config.feeds
         self._client = EsetClient(config, context.http, context.budget, context.clock)
         self._clock = context.clock
+        self._has_devices = config.device_origin is not None
         log = structlog.get_logger().bind(tenant=context.tenant, source=context.name)
-        devices = Devices(config, self._client, context.clock, log)
+        self._devices = devices = Devices(config, self._client, context.clock, log)
         self._owners = None if config.by_owner is None else Owners(devices)
         self._incident_devices = IncidentDevices(devices)
         self._readers: Mapping[str, Reader] = {
@@ -71,6 +72,11 @@ class EsetSource:
         """As `SeesOrganizations.organizations`: the owners of the devices, where events go by them."""
         return None if self._owners is None else await Look(self._client, self._clock).owners()
 
+    def warnings(self) -> Sequence[str]:
+        """As `HasWarnings.warnings`: events go without the names of their devices."""
+        trouble = self._devices.trouble
+        return [] if trouble is None else [trouble]
+
     async def check(self) -> Sequence[str]:
         """As `Source.check`."""
         remarks: list[str] = []
@@ -79,7 +85,9 @@ class EsetSource:
             remarks.append("the vendor's answers do not tell its time; this host's clock is used instead")
         elif time.skewed:
             remarks.append(f"this host's clock is {time.skew:+.0f} s off the vendor's")
-        return remarks + await Look(self._client, self._clock).feeds(self.feeds)
+        look = Look(self._client, self._clock)
+        remarks += await look.feeds(self.feeds)
+        return remarks + await look.devices() if self._has_devices else remarks
 
 
 @asynccontextmanager

@@ -38,6 +38,7 @@ class MemoryVendor:
         self.contexts: list[SourceContext] = []
         self.open = 0
         self.remarks: list[str] = []
+        self.lacking: list[str] = []
         self.customers: Sequence[Organization] | SourceError | None = None
 
     def add(self, *numbers: int, feed: str = "alerts", raw: bytes | None = None) -> None:
@@ -61,6 +62,9 @@ class MemoryVendor:
         if isinstance(self.failure, SourceError):
             raise self.failure
         return self.remarks
+
+    def warnings(self) -> Sequence[str]:
+        return self.lacking
 
     async def organizations(self) -> Sequence[Organization] | None:
         if isinstance(self.customers, SourceError):

@@ -127,6 +127,19 @@ async def test_volume_that_is_full_makes_unready_until_there_is_room(
         assert (await running.operations.health())["ready"] is True
 
 
+async def test_status_warns_of_what_a_source_lacks_while_it_runs(world: World) -> None:
+    warning = "acme/memory: device names are not available"
+    async with world.running() as running:
+        await running.until(lambda: running.feed.last_success)
+        world.vendor().lacking = ["device names are not available"]
+        assert warning in (await running.operations.status())["warnings"]
+        del world.tenants["acme"]
+        world.tenants["other"] = {"sources": [{"type": "memory"}]}
+        world.write()
+        await running.operations.reload()
+        assert warning not in (await running.operations.status())["warnings"]
+
+
 async def test_lag_of_a_feed_that_is_denied_grows_in_status_and_metrics(world: World) -> None:
     world.vendor().add(0)
     async with world.running() as running:

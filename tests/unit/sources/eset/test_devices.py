@@ -12,6 +12,7 @@ import structlog
 from collector.model import Lane
 from collector.sources.eset import devices
 from collector.sources.eset.devices import Devices
+from collector.timestamps import format_utc
 from tests.unit.sources.eset.incident_vendor import Asked, Bench, IncidentVendor
 
 PATH = "/v1/devices"
@@ -126,6 +127,28 @@ async def test_a_service_that_fails_is_left_alone_for_a_while(answer: Callable[[
     await it.clock.advance(1000)
 
     assert await it.names("u-2") == {"u-2": "ws-2"}
+
+
+async def test_a_service_that_fails_is_told_of_with_its_reason_until_it_answers() -> None:
+    it = DeviceBench()
+
+    def told() -> str:
+        return it.devices.trouble or ""
+
+    assert told() == ""
+    usual, it.vendor.always[0] = it.vendor.always[0], say(503)
+    began = it.clock.now()
+    await it.names("u-2")
+    await it.clock.advance(1000)
+    await it.names("u-2")
+
+    assert told().startswith(f"device names are not available since {format_utc(began)}: ")
+    assert "503" in told()
+
+    it.vendor.always[0] = usual
+    await it.clock.advance(1000)
+    await it.names("u-2")
+    assert told() == ""
 
 
 async def test_a_service_that_knows_nobody_is_left_alone() -> None:

@@ -14,12 +14,13 @@ from collector.errors import (
 )
 from collector.http import HttpClients
 from collector.model import Checkpoint, Lane, Page, Window
-from collector.sources.base import SourceContext
+from collector.sources.base import HasWarnings, SourceContext
 from collector.sources.config import SourceConfig, SweepConfig
 from collector.sources.eset import PLUGIN
 from collector.sources.eset.source import EsetSource
 from tests.unit.sources.eset.vendor import DETECTIONS, INCIDENTS, LOGIN, Bench, CountingBudget, Say, bench, empty, error
 
+DEVICES = "/v1/devices"
 EMPTY_DETECTIONS = "detections: logged in, but the rights give an empty list for the last 24 hours"
 EMPTY_INCIDENTS = "incidents: logged in, but the rights give an empty list"
 
@@ -35,14 +36,50 @@ async def test_check_logs_in_and_reads_one_record_of_each_feed() -> None:
         fill(it)
         assert await it.source.check() == []
 
-    assert [asked.path for asked in it.vendor.asked] == [LOGIN, DETECTIONS, INCIDENTS]
-    detections, incidents = (dict(asked.query) for asked in it.vendor.data)
+    assert [asked.path for asked in it.vendor.asked] == [LOGIN, DETECTIONS, INCIDENTS, DEVICES]
+    detections, incidents, devices = (dict(asked.query) for asked in it.vendor.data)
     assert detections == {
         "pageSize": "1",
         "startTime": "2026-11-21T10:11:12.000Z",
         "endTime": "2026-11-22T10:11:12.000Z",
     }
     assert incidents == {"pageSize": "1", "orderBy": "update_time desc"}
+    assert devices == {"pageSize": "1"}
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+async def test_check_remarks_on_device_names_that_can_not_be_read(status: int) -> None:
+    async with bench() as it:
+        fill(it)
+        it.vendor.says.extend([None, None, error(status), error(status)])
+        (remark,) = await it.source.check()
+
+    assert remark.startswith(f"device names are not available, events go without them: {DEVICES}: status {status}")
+
+
+async def test_check_takes_no_list_of_devices_for_no_trouble_and_asks_nobody_where_there_is_no_address() -> None:
+    async with bench() as it:
+        fill(it)
+        it.vendor.says.extend([None, None, error(404)])
+        assert await it.source.check() == []
+
+    async with bench(device_url=None) as it:
+        fill(it)
+        assert await it.source.check() == []
+    assert DEVICES not in [asked.path for asked in it.vendor.asked]
+
+
+async def test_source_warns_of_device_names_that_can_not_be_had() -> None:
+    async with bench() as it:
+        assert isinstance(it.source, EsetSource)
+        assert isinstance(it.source, HasWarnings)
+        assert it.source.warnings() == []
+        it.vendor.says.append(error(503))
+        await it.source._devices.names(["u-1"], Lane.TIP)
+        (warning,) = it.source.warnings()
+
+    assert warning.startswith("device names are not available since 2026-11-22T10:11:12")
+    assert "503" in warning
 
 
 @pytest.mark.parametrize(
@@ -61,7 +98,7 @@ async def test_check_reads_only_the_feeds_that_are_configured() -> None:
         assert it.source.feeds == ("incidents",)
         assert await it.source.check() == []
 
-    assert [asked.path for asked in it.vendor.data] == [INCIDENTS]
+    assert [asked.path for asked in it.vendor.data] == [INCIDENTS, DEVICES]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +121,7 @@ async def test_check_tries_the_second_version_where_the_first_is_not_offered() -
         it.vendor.says.append(empty(501))
         assert await it.source.check() == []
 
-    assert [asked.path for asked in it.vendor.data] == [DETECTIONS, "/v2/detections", INCIDENTS]
+    assert [asked.path for asked in it.vendor.data] == [DETECTIONS, "/v2/detections", INCIDENTS, DEVICES]
 
 
 async def test_check_raises_where_nothing_at_all_is_offered() -> None:
@@ -132,7 +169,7 @@ async def test_check_waits_for_answers_that_are_not_ready() -> None:
         fill(it)
         it.vendor.says.extend([Say(202, b"", {"response-id": "one"}), None, None])
         assert await it.source.check() == []
-    assert [asked.response_id for asked in it.vendor.data] == [None, "one", None]
+    assert [asked.response_id for asked in it.vendor.data] == [None, "one", None, None]
 
     async with bench(hurry=True) as it:
         it.vendor.says.extend([Say(202, b"", {"response-id": "one"})] * 6)

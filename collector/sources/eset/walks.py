@@ -153,7 +153,10 @@ class Walks:
         if not reads_deltas and all(track.is_off(asking.lane) for track in others):
             raise exc
         if before.list_off is None:
-            self._asker.log.warning("detections are not offered", version=asking.version, error=str(exc))
+            first = track_of(asking.at, VERSIONS[0])
+            usual = asking.version != VERSIONS[0] and first.list_off is None  # most customers have the first alone
+            tell = self._asker.log.info if usual else self._asker.log.warning
+            tell("detections are not offered", version=asking.version, error=str(exc))
         now = self._asker.client.vendor_clock.read().now
         track = replace(before, list_off=missed(before.list_off, now))
         kept = replace(asking.progress, walk=None, trouble=None)

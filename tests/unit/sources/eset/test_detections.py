@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
+import structlog
 
 from collector.errors import CheckpointExpired, SourceDenied, SourceUnavailable
 from collector.model import Lane, Window
@@ -311,6 +312,18 @@ async def test_a_version_of_which_every_request_is_refused_as_wrong_is_not_offer
     assert reading.names == ["one"]
     assert reading.checkpoint is not None
     assert "list_off" in reading.checkpoint.state["v2"]
+
+
+@pytest.mark.parametrize(("lacking", "level"), [("v2", "info"), ("v1", "warning")])
+async def test_only_a_lack_of_the_first_version_is_worth_a_warning(lacking: str, level: str) -> None:
+    bench = Bench()
+    for version in ("v1", "v2"):
+        bench.vendor.list_offered[version] = version != lacking
+    with structlog.testing.capture_logs() as logs:
+        await bench.read()
+
+    said = [(each["version"], each["log_level"]) for each in logs if each["event"] == "detections are not offered"]
+    assert said == [(lacking, level)]
 
 
 async def test_a_feed_of_which_nothing_is_offered_is_denied_and_recovers() -> None:

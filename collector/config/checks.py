@@ -60,6 +60,7 @@ def check_sinks(
     _check_renames(sinks, "sinks", report)
     _check_paths(sinks, report)
     _check_accounts(tenants, report)
+    _check_owners(tenants, report)
     _check_partners(tenants, report)
     known = _known_words(tenants)
     for name, sink in sinks.items():
@@ -127,6 +128,18 @@ def _check_accounts(tenants: Mapping[str, TenantConfig], report: Report) -> None
             if owner != f"{name}/{source.name}":
                 here = ("tenants", name, "sources", index, who)
                 report.warn(here, f"{owner} reads the same account: its events are delivered twice")
+
+
+def _check_owners(tenants: Mapping[str, TenantConfig], report: Report) -> None:
+    """Owners that are asked for, and nowhere to find whose they are."""
+    message = (
+        "true finds owners in the tenant's organizations, and there are none: map them there or here; "
+        "{} lets `collector check` list the owners first"
+    )
+    for name, tenant in tenants.items():
+        for index, source in enumerate(tenant.sources):
+            if getattr(source, "by_owner", None) is True and not tenant.organizations:
+                report.add(("tenants", name, "sources", index, "by_owner"), message)
 
 
 def _check_partners(tenants: Mapping[str, TenantConfig], report: Report) -> None:

@@ -181,9 +181,9 @@ def _warn_about_literals(model: type[BaseModel], value: Mapping[str, Any], locat
         here = (*location, setting.key)
         if setting.submodel is not None and isinstance(setting.value, dict):
             _warn_about_literals(setting.submodel, setting.value, here, report)
-        elif not isinstance(setting.value, str) or isinstance(setting.value, Resolved):
+        elif not isinstance(setting.value, str | int | float) or isinstance(setting.value, Resolved):
             continue
         elif SecretStr in {setting.field.annotation, *get_args(setting.field.annotation)}:
             report.warn(here, f"the secret stands in the file; {advice}")
-        elif passwords_in(setting.value):
+        elif isinstance(setting.value, str) and passwords_in(setting.value):
             report.warn(here, f"a password stands in the file; {advice}")

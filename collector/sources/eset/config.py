@@ -83,19 +83,28 @@ class EsetConfig(SourceConfig):
     reread_open: PositiveDuration | None = None
     """How often open incidents are read again, for what joins them without moving their time; null: every 15 polls."""
 
-    by_owner: Organizations | None = Field(default=None, json_schema_extra=_or_true)
+    by_owner: Organizations | Literal[True] | None = Field(default=None, json_schema_extra=_or_true)
     """Owner of a device, a uuid, to the tenant name to put on the events of its devices: for one API user of an MSP.
 
-    `true` asks for the owners, too, and leaves the map to the tenant's `organizations`.
+    `true` asks for the owners, too, and leaves the map to the tenant's `organizations`; `false` is null.
     """
 
     rate_limit: EsetRateLimitConfig = EsetRateLimitConfig()
     """The vendor's limit of requests, which sources of the same account share."""
 
+    @field_validator("username", "password")
+    @classmethod
+    def _is_one_line(cls, value: str | SecretStr) -> str | SecretStr:
+        """A line break comes from a file that holds more than the credential."""
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if "\n" in text or "\r" in text:
+            raise ValueError("must be one line: there is a line break in it")
+        return value
+
     @field_validator("by_owner", mode="before")
     @classmethod
-    def _may_be_true(cls, value: Any) -> Any:
-        return ({} if value else None) if isinstance(value, bool) else value
+    def _may_be_false(cls, value: Any) -> Any:
+        return None if value is False else value
 
     @model_validator(mode="after")
     def _has_somewhere_to_ask(self) -> Self:
@@ -128,11 +137,11 @@ class EsetConfig(SourceConfig):
     @property
     def own_organizations(self) -> Mapping[str, str] | None:
         """Those of `by_owner`."""
-        return self.by_owner
+        return {} if self.by_owner is True else self.by_owner
 
     def without_names(self) -> Self:
         """The same, with no owner mapped."""
-        return self.model_copy(update={"by_owner": None if self.by_owner is None else {}})
+        return self.model_copy(update={"by_owner": None if self.by_owner is None else True})
 
     def remarks(self) -> Iterator[tuple[Location, str]]:
         """Plain HTTP to somewhere else, more requests than the vendor takes; besides what every source has."""

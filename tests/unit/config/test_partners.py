@@ -54,6 +54,17 @@ def test_owners_are_mapped_beside_organizations(folder: Folder, given: str, mapp
     assert (tenant.sources[0].own_organizations is None) == (given in {"null", "false"})
 
 
+def test_owners_that_are_looked_up_need_organizations_and_a_message_says_what_to_do(folder: Folder) -> None:
+    def alone(by_owner: str) -> str:
+        return owners(by_owner).replace("organizations: {o-1: north}, ", "") + SINKS
+
+    (problem,) = folder.problems(alone("true"))
+
+    assert "tenants.msp.sources[0].by_owner: true finds owners in the tenant's organizations" in problem
+    for fine in ("{}", "false", "{o-2: south}"):
+        folder.load(alone(fine))
+
+
 @pytest.mark.parametrize("wrong", ["yes please", "{o: 'a b'}", "[1]"])
 def test_owners_that_are_no_map_are_refused_in_one_sentence(folder: Folder, wrong: str) -> None:
     (problem,) = folder.problems(owners(wrong) + SINKS)

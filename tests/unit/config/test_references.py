@@ -198,6 +198,15 @@ def test_a_literal_secret_works_with_a_warning_that_does_not_repeat_it(folder: F
     assert "hunter2" not in config.warnings[0]
 
 
+def test_a_literal_secret_of_digits_is_warned_about_as_well(folder: Folder) -> None:
+    config = folder.load(configuration("12345"))
+
+    assert secret_of(config) == "12345"
+    assert len(config.warnings) == 1
+    assert "client_secret: the secret stands in the file" in config.warnings[0]
+    assert "12345" not in config.warnings[0]
+
+
 def test_a_literal_secret_among_the_defaults_is_one_warning_at_its_line(folder: Folder) -> None:
     text = configuration("${env:SECRET}").replace("        client_secret: ${env:SECRET}\n", "")
 

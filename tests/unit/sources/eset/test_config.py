@@ -37,6 +37,8 @@ def test_what_only_names_tenants_is_no_reason_to_begin_anew() -> None:
     assert asked.without_names() == mapped.without_names() == asked
     assert unasked.without_names() == unasked != asked
     assert config(by_owner=False) == unasked
+    assert asked.own_organizations == {}
+    assert config(by_owner={}).own_organizations == {}
     assert mapped.own_organizations == {"o-1": "north"}
 
 
@@ -75,12 +77,29 @@ def test_without_region_the_urls_say_where() -> None:
         ({"username": ...}, "Field required"),
         ({"username": ""}, "at least 1 character"),
         ({"password": ""}, "at least 1"),
+        ({"username": "me@contoso.example\n"}, "must be one line"),
+        ({"password": "secret\r\nmore"}, "must be one line"),
+        ({"by_owner": "yes"}, "True"),
         ({"feeds": ["alerts"]}, "'detections' or 'incidents'"),
         ({"feeds": ["incidents", "incidents"]}, "stands here twice"),
         ({"auth_url": "https://a.example/oauth"}, "without a path"),
         ({"client_id": "x"}, "Extra inputs"),
     ],
-    ids=["nowhere", "half", "moon", "nobody", "noname", "nothing", "feed", "twice", "path", "key"],
+    ids=[
+        "nowhere",
+        "half",
+        "moon",
+        "nobody",
+        "noname",
+        "nothing",
+        "lines",
+        "secret-lines",
+        "owner",
+        "feed",
+        "twice",
+        "path",
+        "key",
+    ],
 )
 def test_mistakes_are_told(more: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words) as caught:

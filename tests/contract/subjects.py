@@ -130,7 +130,7 @@ class WithSecureIncidents(SecurityEvents):
         return {key: [state["raw"] for state in entry["states"]] for key, entry in report.items()}
 
     def name_of(self, record: Record) -> str | None:
-        return record.id.partition("@")[0] if record.extra is None else None
+        return record.id.partition("@")[0] if "@" in record.id else None
 
 
 class EsetStage(Stage):

@@ -2,6 +2,7 @@
 
 python -m tests.bench.polls [ROUNDS]           CPU of an empty poll against a bare aiohttp request of the same kind
 python -m tests.bench.polls rss TENANTS        resident memory after every tenant was polled once, without events
+python -m tests.bench.polls rss TENANTS PAGES  the most of it while every tenant reads so many pages, all at once
 """
 
 from __future__ import annotations
@@ -54,10 +55,11 @@ def configuration(base_url: str, folder: Path, tenants: int, interval: str) -> C
         "state": {"path": "state.db"},
         "admin": {"listen": None, "control": f"{folder}/c.sock"},
         "defaults": {"withsecure": {key: value for key, value in source.items() if key != "type"}},
-        "tenants": {f"t{number}": {"sources": [{"type": "withsecure"}]} for number in range(tenants)},
         "sinks": {"out": {"type": "file", "path": "out.ndjson", "format": "raw"}},
     }
-    path.write_text(yaml.dump(document, Dumper=yaml.CSafeDumper))
+    lines = (f"  t{number}: {{sources: [{{type: withsecure}}]}}\n" for number in range(tenants))
+    # Not by `yaml.dump`: the memory it takes for thousands of tenants would be measured along.
+    path.write_text(f"{yaml.dump(document)}tenants:\n{''.join(lines)}")
     return load_config(path)
 
 
@@ -108,31 +110,31 @@ async def bare_cpu(base_url: str) -> float:
     return spent / counted
 
 
-async def resident(base_url: str, folder: Path, tenants: int) -> tuple[float, float]:
-    """MiB after every tenant was polled once, and before the first of them was."""
+async def resident(base_url: str, folder: Path, tenants: int, pages: int) -> tuple[float, float]:
+    """MiB after every tenant was polled once (with pages: at most), and before the first of them was."""
     stop = asyncio.Event()
     config = configuration(base_url, folder, tenants, "1d")
-    before = _resident()
+    before = _resident("VmRSS")
     async with asyncio.TaskGroup() as group:
         group.create_task(run(config, stop, asyncio.Event()))
-        while polls() < tenants:  # noqa: ASYNC110 -- nobody tells
+        while polls() < tenants * max(1, pages):  # noqa: ASYNC110 -- nobody tells
             await asyncio.sleep(1.0)
         await asyncio.sleep(_SECONDS)
-        after = _resident()
+        after = _resident("VmHWM" if pages else "VmRSS")
         stop.set()
     return after, before
 
 
-def _resident() -> float:
+def _resident(which: str) -> float:
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(which)) / 1024
 
 
 @contextmanager
-def vendor() -> Iterator[str]:
-    """A vendor without events, in a process of its own; its address."""
+def vendor(pages: int = 0) -> Iterator[str]:
+    """A vendor with so many pages of events for everybody, in a process of its own; its address."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.vendor", "0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "tests.bench.vendor", str(pages)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         assert process.stdout is not None
@@ -145,10 +147,12 @@ def vendor() -> Iterator[str]:
 def main(arguments: list[str]) -> None:
     """Measure and print."""
     logging.disable(logging.WARNING)
-    with vendor() as base_url, tempfile.TemporaryDirectory() as folder:
-        if arguments[:1] == ["rss"]:
-            after, before = asyncio.run(resident(base_url, Path(folder), int(arguments[1])))
-            print(f"{arguments[1]} idle tenants: {after:.0f} MiB resident, {before:.0f} before the first poll")
+    tenants, pages = (*map(int, arguments[1:]), 0, 0)[:2] if arguments[:1] == ["rss"] else (0, 0)
+    with vendor(pages) as base_url, tempfile.TemporaryDirectory() as folder:
+        if tenants:
+            after, before = asyncio.run(resident(base_url, Path(folder), tenants, pages))
+            what = f"busy tenants: at most {after:.0f}" if pages else f"idle tenants: {after:.0f}"
+            print(f"{tenants} {what} MiB resident, {before:.0f} before the first poll")
             return
         ratios = []
         for number in range(int(arguments[0]) if arguments else 3):

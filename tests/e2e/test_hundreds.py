@@ -39,7 +39,7 @@ async def test_twenty_tenants_of_both_vendors_of_which_three_are_sick(tmp_path: 
 async def test_a_thousand_feeds_at_the_documented_limits_within_ten_minutes(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    town = Town(_SIZE, 10, _WITHSECURE, _ESET, seconds=420.0, rate=5.0)
+    town = Town(_SIZE, 10, _WITHSECURE, _ESET, seconds=300.0, rate=5.0)
 
     outcome = await lived(town, tmp_path, patience=600.0)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
@@ -60,6 +61,7 @@ class WithSecureClient:
         self._egress = egress_of(config)
         self.vendor_clock = VendorClock(clock)
         self._may_ask_time = True
+        self._asking_time: defaultdict[Lane, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._token = ""
         self._good_until = self._dead_from = -math.inf
         self._refused: set[str] = set()
@@ -70,11 +72,15 @@ class WithSecureClient:
 
     async def vendor_time(self, lane: Lane) -> VendorTime:
         """The vendor's clock now; costs a login where no answer told it yet."""
-        if not self.vendor_clock.known and self._may_ask_time:
-            self._respect_wishes()
-            await self._budget.take(lane)
-            await self._renew(refused=self._token)
-            self._may_ask_time = False  # answers without `Date` exist: one login is enough to find out
+        seen = self._attempts
+        async with self._asking_time[lane]:  # the feeds of one account begin together: one login is enough for all
+            if self._attempts != seen and self._failure is not None:
+                raise self._failure
+            if not self.vendor_clock.known and self._may_ask_time:
+                self._respect_wishes()
+                await self._budget.take(lane)
+                await self._renew(refused=self._token)
+                self._may_ask_time = False  # answers without `Date` exist: one login is enough to find out
         return self.vendor_clock.read()
 
     def doubt_time(self) -> None:

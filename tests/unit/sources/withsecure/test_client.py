@@ -414,3 +414,20 @@ async def test_no_secret_is_ever_in_an_error() -> None:
         it.vendor.says.append(error(403, "opaque/token+1 lacks the scope\r\nforged line"))
         with pytest.raises(SourceDenied, match=r"\*\*\* lacks the scope forged line"):
             await it.fetch()
+
+
+async def test_feeds_of_one_account_that_begin_together_spend_one_turn_on_its_login() -> None:
+    async with bench() as it:
+        await asyncio.gather(it.fetch(), it.fetch())
+
+        assert [asked.path for asked in it.vendor.asked].count("/as/token.oauth2") == 1
+        assert len(it.budget.turns) == 1 + 2
+
+
+async def test_feeds_of_one_account_whose_login_is_refused_spend_one_turn_on_it() -> None:
+    async with bench() as it:
+        it.vendor.login_says.append(error(401, "unknown client"))
+        outcomes = await asyncio.gather(it.fetch(), it.fetch(), return_exceptions=True)
+
+        assert [type(outcome) for outcome in outcomes] == [SourceDenied] * 2
+        assert len(it.budget.turns) == len(it.vendor.asked) == 1

@@ -8,8 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests run in this many processes.
-JOBS ?= 2
+# Tests run in this many processes; many of them wait for a daemon more than they compute.
+JOBS ?= 3
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 
 # What tests need besides Python is fetched. Where that fails they say what they lack; under CI nothing may be missing.
